@@ -1,0 +1,47 @@
+"""The ResNet family as Flax linen modules; needs jax, flax and ``resnet_jax.ops`` alone."""
+
+from .blocks import BasicBlock, Bottleneck, Downsample
+from .layers import BatchNorm, Conv, Dense, GroupNorm, NormLayer
+from .resnet import ResNet
+from .variants import (
+    VARIANTS,
+    ResNetOptions,
+    Variant,
+    create_model,
+    resnet18,
+    resnet34,
+    resnet50,
+    resnet101,
+    resnet152,
+    resnext50_32x4d,
+    resnext101_32x8d,
+    resnext101_64x4d,
+    wide_resnet50_2,
+    wide_resnet101_2,
+)
+
+__all__ = [
+    "VARIANTS",
+    "BasicBlock",
+    "BatchNorm",
+    "Bottleneck",
+    "Conv",
+    "Dense",
+    "Downsample",
+    "GroupNorm",
+    "NormLayer",
+    "ResNet",
+    "ResNetOptions",
+    "Variant",
+    "create_model",
+    "resnet18",
+    "resnet34",
+    "resnet50",
+    "resnet101",
+    "resnet152",
+    "resnext50_32x4d",
+    "resnext101_32x8d",
+    "resnext101_64x4d",
+    "wide_resnet50_2",
+    "wide_resnet101_2",
+]

@@ -1,0 +1,246 @@
+"""The layers that the ResNets are made of: convolution, normalisation, dense layer, initialisers.
+
+Every layer computes in ``dtype`` and keeps its parameters and statistics in float32.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from jax import Array, lax
+from jax.typing import DTypeLike
+
+from ..ops import conv2d
+
+Initializer = Callable[..., Array]
+
+kaiming_normal_fan_out: Initializer = nn.initializers.variance_scaling(
+    scale=2.0, mode="fan_out", distribution="normal"
+)
+"""He et al. 2015, normal with std √(2 / fan_out), where fan_out = kh · kw · out channels.
+
+As torch's ``kaiming_normal_(mode="fan_out", nonlinearity="relu")``, which for a grouped
+convolution, too, counts all output channels.
+"""
+
+
+def torch_linear_uniform(fan_in: int) -> Initializer:
+    """The initialiser of ``torch.nn.Linear``: uniform in ±1/√fan_in, for weight and bias alike."""
+    bound = fan_in**-0.5
+
+    def init(key: Array, shape: tuple[int, ...], dtype: DTypeLike = jnp.float32) -> Array:
+        return jax.random.uniform(key, shape, dtype, -bound, bound)
+
+    return init
+
+
+class Conv(nn.Module):
+    """2-D convolution without bias, padded explicitly as torch pads.
+
+    ``SAME`` padding differs from torch's where the stride is above 1, so the padding is a number
+    here: ``dilation · (kernel_size - 1) / 2`` on each side, the "same size" rule for stride 1.
+
+    Attributes:
+        features: output channels.
+        kernel_size: side of the square, odd kernel.
+        stride: of both directions.
+        dilation: spacing of the kernel's taps.
+        groups: channel groups; must divide the input's and the output's channels.
+        dtype: in which to compute; None takes the input's.
+    """
+
+    features: int
+    kernel_size: int
+    stride: int = 1
+    dilation: int = 1
+    groups: int = 1
+    dtype: DTypeLike | None = None
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        """Maps ``[batch, height, width, in]`` to ``[batch, height', width', features]``.
+
+        Raises:
+            ValueError: if ``groups`` does not divide the channels, or the input has other
+                channels than the kernel was made for.
+        """
+        channels = x.shape[-1]
+        if channels % self.groups or self.features % self.groups:
+            raise ValueError(
+                f"`groups` (={self.groups}) must divide the input channels (={channels}) and "
+                f"`features` (={self.features})"
+            )
+        if self.has_variable("params", "kernel"):
+            expected = self.get_variable("params", "kernel").shape[2] * self.groups
+            if channels != expected:
+                raise ValueError(
+                    f"the input has {channels} channels in its last axis, but the parameters of "
+                    f"`{self.name}` were made for {expected} (layout [batch, height, width, "
+                    "channels])"
+                )
+        size = self.kernel_size
+        shape = (size, size, channels // self.groups, self.features)
+        kernel = self.param("kernel", kaiming_normal_fan_out, shape, jnp.float32)
+        x, kernel = nn.dtypes.promote_dtype(x, kernel, dtype=self.dtype)
+        padding = self.dilation * (size - 1) // 2
+        return conv2d(
+            x,
+            kernel,
+            stride=(self.stride, self.stride),
+            padding=(padding, padding),
+            dilation=(self.dilation, self.dilation),
+            groups=self.groups,
+        )
+
+
+class BatchNorm(nn.Module):
+    """Batch normalisation over batch, height and width, with torch's running statistics.
+
+    In training it normalises with the batch's mean and *biased* variance and moves the running
+    mean and the running *unbiased* variance (n / (n - 1) times the biased one), as
+    ``torch.nn.BatchNorm2d`` does; Flax's own BatchNorm keeps the biased one. In evaluation it
+    normalises with the running statistics.
+
+    Attributes:
+        decay: weight of the old running statistics, 1 - torch's ``momentum``.
+        epsilon: added to the variance.
+        axis_name: the mapped axis (``pmap``, ``shard_map``) over which the statistics are
+            shared; None leaves them per device. Under ``jit`` with a sharded batch they are
+            global by themselves.
+        dtype: of the output; None takes the input's. Statistics are float32 at least.
+        scale_init: initialiser of the scale.
+
+    References:
+        Ioffe and Szegedy 2015, https://arxiv.org/abs/1502.03167;
+        https://docs.pytorch.org/docs/stable/generated/torch.nn.BatchNorm2d.html
+    """
+
+    decay: float = 0.9
+    epsilon: float = 1e-5
+    axis_name: str | None = None
+    dtype: DTypeLike | None = None
+    scale_init: Initializer = nn.initializers.ones
+
+    @nn.compact
+    def __call__(self, x: Array, train: bool = False) -> Array:
+        """Normalises ``[batch, height, width, channels]``.
+
+        Raises:
+            ValueError: in training, if there is one value a channel only (its unbiased variance
+                does not exist).
+        """
+        channels = (x.shape[-1],)
+        scale = self.param("scale", self.scale_init, channels, jnp.float32)
+        bias = self.param("bias", nn.initializers.zeros, channels, jnp.float32)
+        running_mean = self.variable("batch_stats", "mean", jnp.zeros, channels, jnp.float32)
+        running_var = self.variable("batch_stats", "var", jnp.ones, channels, jnp.float32)
+
+        dtype = x.dtype if self.dtype is None else self.dtype
+        x = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+        if train:
+            axis_name = None if self.is_initializing() else self.axis_name
+            mean, var, count = _batch_statistics(x, axis_name)
+            if not self.is_initializing():
+                if count < 2:
+                    raise ValueError(
+                        f"training needs more than 1 value per channel, got input shape {x.shape}; "
+                        "use a larger batch or image, or train=False"
+                    )
+                unbiased = var * (count / (count - 1))
+                running_mean.value = _blend(running_mean.value, mean, self.decay)
+                running_var.value = _blend(running_var.value, unbiased, self.decay)
+        else:
+            mean, var = running_mean.value, running_var.value
+        factor = scale * lax.rsqrt(var + self.epsilon)
+        shape = (1,) * (x.ndim - 1) + channels
+        y = (x - mean.reshape(shape)) * factor.reshape(shape) + bias.reshape(shape)
+        return y.astype(dtype)
+
+
+def _blend(old: Array, new: Array, decay: float) -> Array:
+    return decay * old + (1.0 - decay) * lax.stop_gradient(new).astype(old.dtype)
+
+
+def _batch_statistics(x: Array, axis_name: str | None) -> tuple[Array, Array, int]:
+    """Mean and biased variance over all axes but the last, and the number of values in each."""
+    axes = tuple(range(x.ndim - 1))
+    count = x.size // x.shape[-1]
+    mean = x.mean(axes)
+    var = jnp.square(x - lax.stop_gradient(mean).reshape((1,) * len(axes) + mean.shape)).mean(axes)
+    if axis_name is not None:
+        # One collective for both; the spread of the devices' means is part of the variance.
+        local_mean = mean
+        mean, second = lax.pmean((local_mean, var + jnp.square(local_mean)), axis_name)
+        var = second - jnp.square(mean)
+        count *= lax.axis_size(axis_name)
+    return mean, var, count
+
+
+class GroupNorm(nn.Module):
+    """Group normalisation with the interface that ``ResNet.norm_layer`` asks for.
+
+    Attributes:
+        num_groups: groups of channels; must divide the channels.
+        epsilon: added to the variance.
+        dtype: of the output; None takes the input's.
+        scale_init: initialiser of the scale.
+        axis_name: accepted and without effect: its statistics are of a single example.
+
+    References:
+        Wu and He 2018, https://arxiv.org/abs/1803.08494
+    """
+
+    num_groups: int = 32
+    epsilon: float = 1e-5
+    dtype: DTypeLike | None = None
+    scale_init: Initializer = nn.initializers.ones
+    axis_name: str | None = None
+
+    @nn.compact
+    def __call__(self, x: Array, train: bool = False) -> Array:
+        """Normalises ``[batch, height, width, channels]``; ``train`` makes no difference."""
+        del train
+        norm = nn.GroupNorm(
+            self.num_groups, epsilon=self.epsilon, dtype=self.dtype, scale_init=self.scale_init
+        )
+        return norm(x)
+
+
+class NormLayer(Protocol):
+    """What ``ResNet.norm_layer`` may be: a class or partial that makes a normalising module.
+
+    The module is called as ``norm(x, train)`` and sets its scale with ``scale_init``.
+    """
+
+    def __call__(
+        self,
+        *,
+        scale_init: Initializer,
+        dtype: DTypeLike | None,
+        axis_name: str | None,
+        name: str | None = None,
+    ) -> Any:
+        """Makes the module."""
+
+
+class Dense(nn.Module):
+    """Dense layer initialised as ``torch.nn.Linear``.
+
+    Attributes:
+        features: size of the output.
+    """
+
+    features: int
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        """Maps ``[batch, in]`` to ``[batch, features]``."""
+        init = torch_linear_uniform(x.shape[-1])
+        kernel = self.param("kernel", init, (x.shape[-1], self.features), jnp.float32)
+        bias = self.param("bias", init, (self.features,), jnp.float32)
+        x, kernel, bias = nn.dtypes.promote_dtype(x, kernel, bias)
+        return x @ kernel + bias[None, :]

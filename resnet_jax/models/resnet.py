@@ -1,0 +1,175 @@
+"""The network: stem, four stages of residual blocks, pooled head; stage features by name."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import jax.numpy as jnp
+from flax import linen as nn
+from jax import Array
+from jax.typing import DTypeLike
+
+from ..ops import max_pool
+from .blocks import BasicBlock, Bottleneck
+from .layers import BatchNorm, Conv, Dense, NormLayer
+
+
+class ResNet(nn.Module):
+    """A ResNet as torchvision lays it out, for images ``[batch, height, width, channels]``.
+
+    Attributes:
+        block: ``BasicBlock`` or ``Bottleneck``.
+        layers: blocks in each of the four stages.
+        num_classes: size of the logits, at least 1.
+        zero_init_residual: start every residual branch at zero (Goyal et al. 2017,
+            https://arxiv.org/abs/1706.02677), by the scale of its last normalisation.
+        groups: of the 3×3 convolutions (``Bottleneck`` only).
+        width_per_group: channels a group at 64 planes (``Bottleneck`` only).
+        replace_stride_with_dilation: for stages 2, 3, 4: dilate instead of striding
+            (``Bottleneck`` only).
+        norm_layer: makes the normalisations; None is ``BatchNorm``. See ``NormLayer``.
+        stem: ``"imagenet"`` is 7×7/2 and a 3×3/2 max-pool, ``"cifar"`` is 3×3/1 and no pool.
+        base_planes: planes of the first stage, doubled in each further one.
+        dtype: in which to compute; None takes the input's. Parameters, statistics, the pooled
+            vector and the logits are float32 at least.
+        axis_name: the mapped axis (``pmap``, ``shard_map``) that BatchNorm shares its statistics
+            over; None leaves them per device.
+        remat: recompute the blocks' activations in the backward pass instead of keeping them.
+
+    Raises:
+        ValueError: on construction, for an option out of range.
+        NotImplementedError: on construction, for a dilated ``BasicBlock``.
+
+    References:
+        He et al. 2015, https://arxiv.org/abs/1512.03385
+
+    >>> import jax, jax.numpy as jnp
+    >>> model = ResNet(BasicBlock, (1, 1, 1, 1), num_classes=10, base_planes=8)
+    >>> variables = model.init(jax.random.key(0), jnp.zeros((1, 32, 32, 3)))
+    >>> model.apply(variables, jnp.zeros((2, 32, 32, 3))).shape
+    (2, 10)
+    >>> features = model.apply(variables, jnp.zeros((2, 32, 32, 3)), method="features")
+    >>> {name: feature.shape[1:] for name, feature in features.items()}
+    {'stem': (8, 8, 8), 'layer1': (8, 8, 8), 'layer2': (4, 4, 16), 'layer3': (2, 2, 32), \
+'layer4': (1, 1, 64), 'pooled': (64,)}
+    """
+
+    block: type[BasicBlock] | type[Bottleneck]
+    layers: Sequence[int]
+    num_classes: int = 1000
+    zero_init_residual: bool = False
+    groups: int = 1
+    width_per_group: int = 64
+    replace_stride_with_dilation: Sequence[bool] | None = None
+    norm_layer: NormLayer | None = None
+    stem: Literal["imagenet", "cifar"] = "imagenet"
+    base_planes: int = 64
+    dtype: DTypeLike | None = None
+    axis_name: str | None = None
+    remat: bool = False
+
+    def __post_init__(self) -> None:
+        if len(self.layers) != 4 or any(count < 1 for count in self.layers):
+            raise ValueError(f"`layers` (={self.layers}) must be four numbers of at least 1")
+        for name in ("num_classes", "groups", "width_per_group", "base_planes"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"`{name}` (={getattr(self, name)}) must be at least 1")
+        replace = self.replace_stride_with_dilation
+        if replace is not None and len(replace) != 3:
+            raise ValueError(
+                f"`replace_stride_with_dilation` (={replace}) must be None or have 3 entries, "
+                "for stages 2, 3 and 4"
+            )
+        if self.stem not in ("imagenet", "cifar"):
+            raise ValueError(f"`stem` (={self.stem!r}) must be 'imagenet' or 'cifar'")
+        # A block that cannot have these options says so now, not when it is first applied.
+        self.block(
+            planes=self.base_planes,
+            groups=self.groups,
+            base_width=self.width_per_group,
+            dilation=2 if any(replace or ()) else 1,
+            parent=None,
+        )
+        super().__post_init__()
+
+    def setup(self) -> None:
+        """Makes the layers, under torchvision's names."""
+        norm_layer: NormLayer = BatchNorm if self.norm_layer is None else self.norm_layer
+        size, stride = (7, 2) if self.stem == "imagenet" else (3, 1)
+        self.conv1 = Conv(self.base_planes, size, stride, dtype=self.dtype)
+        self.bn1 = norm_layer(
+            scale_init=nn.initializers.ones, dtype=self.dtype, axis_name=self.axis_name
+        )
+        block = nn.remat(self.block, static_argnums=(2,)) if self.remat else self.block
+        replace = self.replace_stride_with_dilation or (False, False, False)
+        dilation = 1
+        for stage, (count, dilate) in enumerate(
+            zip(self.layers, (False, *replace), strict=True), start=1
+        ):
+            stride = 1 if stage == 1 else 2
+            # The stage's first block still has the dilation of the stage before.
+            previous = dilation
+            if dilate:
+                dilation, stride = dilation * stride, 1
+            for index in range(count):
+                module = block(
+                    planes=self.base_planes * 2 ** (stage - 1),
+                    stride=stride if index == 0 else 1,
+                    groups=self.groups,
+                    base_width=self.width_per_group,
+                    dilation=previous if index == 0 else dilation,
+                    zero_init_residual=self.zero_init_residual,
+                    norm_layer=norm_layer,
+                    dtype=self.dtype,
+                    axis_name=self.axis_name,
+                )
+                setattr(self, f"layer{stage}_{index}", module)
+        self.fc = Dense(self.num_classes)
+
+    def features(self, x: Array, train: bool = False) -> dict[str, Array]:
+        """The maps of the stem and the four stages, and their pooled vector.
+
+        Args:
+            x: images ``[batch, height, width, channels]``, floating point, normalised.
+            train: normalise with the batch's statistics.
+
+        Returns:
+            ``stem`` (after its pool), ``layer1`` … ``layer4``: ``[batch, height', width',
+            channels]``; ``pooled``: ``[batch, channels]``, the mean of ``layer4`` over space.
+
+        Raises:
+            ValueError: if ``x`` has not four axes.
+            TypeError: if ``x`` is not floating point.
+        """
+        if x.ndim != 4:
+            raise ValueError(
+                f"`x` has shape {x.shape}, but images are [batch, height, width, channels]; "
+                "add a batch axis with x[None]"
+            )
+        if not jnp.issubdtype(x.dtype, jnp.floating):
+            raise TypeError(
+                f"`x` has dtype {x.dtype}, but images must be floating point and normalised"
+            )
+        if self.dtype is not None:
+            x = x.astype(self.dtype)
+        x = nn.relu(self.bn1(self.conv1(x), train))
+        if self.stem == "imagenet":
+            x = max_pool(x, window=3, stride=2, padding=1)
+        maps = {"stem": x}
+        for stage, count in enumerate(self.layers, start=1):
+            for index in range(count):
+                x = getattr(self, f"layer{stage}_{index}")(x, train)
+            maps[f"layer{stage}"] = x
+        maps["pooled"] = x.mean((1, 2), dtype=jnp.promote_types(x.dtype, jnp.float32))
+        return maps
+
+    def __call__(self, x: Array, train: bool = False) -> Array:
+        """The logits ``[batch, num_classes]`` of images ``[batch, height, width, channels]``.
+
+        Args:
+            x: the images, floating point, normalised.
+            train: normalise with the batch's statistics, and move the running ones (which needs
+                ``mutable=["batch_stats"]`` in ``apply``).
+        """
+        return self.fc(self.features(x, train)["pooled"])

@@ -1,0 +1,16 @@
+"""Settings of every test: eight virtual CPU devices and a compilation cache kept between runs."""
+
+import os
+from pathlib import Path
+
+import jax
+
+jax.config.update("jax_platforms", "cpu")
+jax.config.update("jax_num_cpu_devices", 8)
+# Ranks are never promoted silently.
+jax.config.update("jax_numpy_rank_promotion", "raise")
+jax.config.update(
+    "jax_compilation_cache_dir",
+    os.environ.get("JAX_COMPILATION_CACHE_DIR", str(Path.home() / ".cache/resnet_jax/xla-tests")),
+)
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
