@@ -38,8 +38,8 @@ class ReduceLROnPlateau:
     threshold)`` or ``a < best - threshold``. NaN is never better. Optax's ``reduce_on_plateau``
     differs: it reduces one bad epoch earlier, only minimises, and scales updates.
 
-    ``init`` and ``update`` are pure and may be jitted or scanned. Outside of ``jit`` the state
-    can hold Python floats in double precision, as torch's; inside it, precision is that of JAX.
+    ``init`` and ``update`` are pure and may be jitted or scanned. The state has JAX's default
+    precision; under ``jax.enable_x64()`` it has torch's, and its rates are torch's to the bit.
 
     Attributes:
         mode: ``"max"`` for an accuracy, ``"min"`` for a loss.
