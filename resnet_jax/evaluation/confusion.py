@@ -1,0 +1,74 @@
+"""The confusion matrix: which class was taken for which."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .validation import paired_indices
+
+
+def confusion_labels(labels: ArrayLike, predictions: ArrayLike) -> NDArray[np.int64]:
+    """Return the class that each row and column of the default `confusion_matrix` stands for.
+
+    Args:
+        labels: true class indices `[n]`.
+        predictions: predicted class indices `[n]`.
+
+    Returns:
+        The classes seen in either, ascending. Where that is a single class a second one joins it
+        (class 0, or class 1 beside class 0), so that the matrix is never smaller than 2×2.
+
+    Raises:
+        ValueError: see `confusion_matrix`.
+
+    >>> confusion_labels([3, 3], [3, 3]).tolist()
+    [0, 3]
+    """
+    true, predicted = paired_indices(labels, predictions)
+    seen = np.union1d(true, predicted)
+    if len(seen) == 1:
+        seen = np.array([0, max(int(seen[0]), 1)], dtype=np.int64)
+    return seen
+
+
+def confusion_matrix(
+    labels: ArrayLike, predictions: ArrayLike, *, num_classes: int | None = None
+) -> NDArray[np.int64]:
+    """Count the examples of each true class (rows) by predicted class (columns).
+
+    Args:
+        labels: true class indices `[n]`, n ≥ 1.
+        predictions: predicted class indices `[n]`.
+        num_classes: None takes the classes seen in either argument (see `confusion_labels`); a
+            number takes all classes 0 … num_classes − 1, seen or not.
+
+    Returns:
+        int64 counts `[classes, classes]` that sum to n.
+
+    Raises:
+        ValueError: an argument is not a list of integers ≥ 0, is empty, the lengths differ, or
+            a class is not below `num_classes`.
+
+    >>> confusion_matrix([0, 0, 4], [0, 4, 4]).tolist()
+    [[1, 1], [0, 1]]
+    >>> confusion_matrix([0, 0, 2], [0, 2, 2], num_classes=3).tolist()
+    [[1, 0, 1], [0, 0, 0], [0, 0, 1]]
+    """
+    true, predicted = paired_indices(labels, predictions)
+    if num_classes is None:
+        classes = confusion_labels(true, predicted)
+        true, predicted = np.searchsorted(classes, true), np.searchsorted(classes, predicted)
+        size = len(classes)
+    else:
+        if num_classes < 1:
+            raise ValueError(f"`num_classes` (={num_classes}) must be at least 1")
+        for name, values in (("labels", true), ("predictions", predicted)):
+            if values.max() >= num_classes:
+                raise ValueError(
+                    f"`{name}` holds class {values.max()}; "
+                    f"with `num_classes` (={num_classes}) the last is {num_classes - 1}"
+                )
+        size = num_classes
+    counts = np.bincount(true * size + predicted, minlength=size * size)
+    return counts.reshape(size, size).astype(np.int64)

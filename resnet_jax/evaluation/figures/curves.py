@@ -1,0 +1,197 @@
+"""Training curves: loss by iteration, accuracy by epoch."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import ArrayLike, NDArray
+
+from .style import BLUE, COLUMN_WIDTH, FONT_SIZE, SKY_BLUE, VERMILION, new_figure, style_axes
+
+_SETTLED = 1000  # iterations after which the loss no longer holds the first steps' peak
+_REFERENCE_YLIM = (60.0, 100.0)  # %
+
+
+def _history(name: str, values: ArrayLike) -> NDArray[np.float64]:
+    array = np.asarray(values, dtype=np.float64)
+    if array.ndim != 1 or array.size == 0:
+        raise ValueError(
+            f"`{name}` must be a list of at least one number; its shape is {array.shape}"
+        )
+    bad = np.flatnonzero(~np.isfinite(array))
+    if bad.size:
+        raise ValueError(f"`{name}` must be finite; entry {bad[0]} is {array[bad[0]]}")
+    return array
+
+
+def _epoch_ticks(num_epochs: int) -> NDArray[np.int64]:
+    """Every 10 epochs; closer where that leaves the axis bare, wider where labels would touch."""
+    if num_epochs <= 10:
+        step = 1
+    elif num_epochs < 20:
+        step = 2
+    else:
+        step = 10 * math.ceil(num_epochs / 120)
+    return np.arange(0, num_epochs + 1, step)
+
+
+def plot_training_loss(
+    minibatch_losses: ArrayLike,
+    num_epochs: int,
+    iterations_per_epoch: int,
+    *,
+    averaging_iterations: int = 100,
+) -> Figure:
+    """Plot the loss of each minibatch and its running average.
+
+    The lower x-axis counts epochs, labelled every 10 (every one or two below 20 epochs, every 20
+    or more above 120). The y-axis ends at 1.5 times the largest loss after iteration 1000, so
+    that the first steps' peak does not flatten the rest; in a history of 1000 or fewer, at 1.5
+    times the largest loss after its first tenth.
+
+    Args:
+        minibatch_losses: `[iterations]`, finite; a run that stopped early may have fewer than
+            `num_epochs * iterations_per_epoch`.
+        num_epochs: epochs that the x-axis spans.
+        iterations_per_epoch: minibatches in an epoch.
+        averaging_iterations: width of the averaging window. Each average stands at the middle of
+            its window; a history shorter than the window is averaged as a whole.
+
+    Returns:
+        The figure; its axes are the loss and the epoch scale.
+
+    Raises:
+        ValueError: a number is below 1, the history is empty or not finite, or it is longer than
+            the epochs account for.
+    """
+    for name, value in (
+        ("num_epochs", num_epochs),
+        ("iterations_per_epoch", iterations_per_epoch),
+        ("averaging_iterations", averaging_iterations),
+    ):
+        if value < 1:
+            raise ValueError(f"`{name}` (={value}) must be at least 1")
+    losses = _history("minibatch_losses", minibatch_losses)
+    iterations = num_epochs * iterations_per_epoch
+    if len(losses) > iterations:
+        raise ValueError(
+            f"`minibatch_losses` has {len(losses)} entries, more than `num_epochs` (={num_epochs}) "
+            f"times `iterations_per_epoch` (={iterations_per_epoch})"
+        )
+    window = min(averaging_iterations, len(losses))
+    average = np.convolve(losses, np.full(window, 1 / window), mode="valid")
+
+    fig = new_figure(COLUMN_WIDTH, 2.8)
+    axes = fig.add_subplot()
+    # A line of one point is invisible: it gets a dot.
+    axes.plot(
+        np.arange(len(losses)),
+        losses,
+        color=SKY_BLUE,
+        linewidth=0.5,
+        marker="." if len(losses) == 1 else None,
+        label="Minibatch loss",
+    )
+    axes.plot(
+        np.arange(len(average)) + (window - 1) / 2,
+        average,
+        color=VERMILION,
+        linewidth=1.4,
+        marker="." if len(average) == 1 else None,
+        label=f"Running average ({window})",
+    )
+    settled = _SETTLED if len(losses) > _SETTLED else len(losses) // 10
+    top = 1.5 * losses[settled:].max()
+    axes.set_ylim(0, top if top > 0 else 1)
+    axes.set_xlim(0, iterations)
+    axes.set_xlabel("Iterations")
+    axes.set_ylabel("Loss")
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=True))
+    axes.legend(fontsize=FONT_SIZE, frameon=False, loc="upper right")
+    style_axes(axes)
+
+    epochs = axes.twiny()
+    ticks = _epoch_ticks(num_epochs)
+    epochs.set_xlim(axes.get_xlim())
+    epochs.set_xticks(ticks * iterations_per_epoch, [str(tick) for tick in ticks])
+    epochs.xaxis.set_ticks_position("bottom")
+    epochs.xaxis.set_label_position("bottom")
+    epochs.spines["bottom"].set_position(("outward", 34))
+    epochs.set_xlabel("Epochs")
+    style_axes(epochs)
+    epochs.set_facecolor("none")
+    return fig
+
+
+def plot_accuracy(
+    train_accuracy: ArrayLike,
+    valid_accuracy: ArrayLike,
+    *,
+    ylim: tuple[float, float] | None = None,
+) -> Figure:
+    """Plot training and validation accuracy by epoch.
+
+    Args:
+        train_accuracy: % after each epoch `[epochs]`.
+        valid_accuracy: % after each epoch `[epochs]`.
+        ylim: limits of the y-axis in %. None takes 60 to 100, with the lower limit moved down to
+            the next multiple of 10 where a value lies below it, so that all values show.
+
+    Raises:
+        ValueError: a history is empty, not finite or outside 0 … 100, their lengths differ, or
+            `ylim` is not ascending.
+    """
+    train = _history("train_accuracy", train_accuracy)
+    valid = _history("valid_accuracy", valid_accuracy)
+    for name, values in (("train_accuracy", train), ("valid_accuracy", valid)):
+        outside = values[(values < 0) | (values > 100)]
+        if outside.size:
+            raise ValueError(f"`{name}` must be in %, 0 to 100; it holds {outside[0]}")
+    if len(train) != len(valid):
+        raise ValueError(
+            f"`train_accuracy` ({len(train)} epochs) and `valid_accuracy` ({len(valid)} epochs) "
+            "must have the same length"
+        )
+    if ylim is None:
+        lowest = min(train.min(), valid.min())
+        ylim = (min(_REFERENCE_YLIM[0], 10 * math.floor(lowest / 10)), _REFERENCE_YLIM[1])
+    elif not ylim[0] < ylim[1]:
+        raise ValueError(f"`ylim` (={ylim}) must be (lower, upper) with lower < upper")
+
+    fig = new_figure(COLUMN_WIDTH, 2.4)
+    axes = fig.add_subplot()
+    epochs = np.arange(1, len(train) + 1)
+    # Markers and dashes tell the two apart in grey print as well.
+    marked = len(train) <= 30
+    axes.plot(
+        epochs,
+        train,
+        color=BLUE,
+        linewidth=1.2,
+        marker="o" if marked else None,
+        markersize=3,
+        label="Training",
+    )
+    axes.plot(
+        epochs,
+        valid,
+        color=VERMILION,
+        linewidth=1.2,
+        linestyle=(0, (4, 1.5)),
+        marker="s" if marked else None,
+        markersize=3,
+        label="Validation",
+    )
+    axes.set_ylim(*ylim)
+    axes.set_xlim(0.5, len(train) + 0.5)
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=10, integer=True))
+    axes.set_xlabel("Epoch")
+    axes.set_ylabel("Accuracy (%)")
+    axes.grid(axis="y", color="0.88", linewidth=0.5)
+    axes.set_axisbelow(True)
+    axes.legend(fontsize=FONT_SIZE, frameon=False, loc="lower right")
+    style_axes(axes)
+    return fig

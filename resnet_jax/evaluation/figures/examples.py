@@ -1,0 +1,99 @@
+"""A page of test images with what the model made of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import ArrayLike, NDArray
+
+from ..validation import class_indices
+from .style import VERMILION, new_figure
+
+_ROWS, _COLUMNS = 3, 5
+_WIDTH, _HEIGHT = 5.0, 3.9  # inches
+_SLACK = 1e-3  # rounding that normalising and back may leave outside [0, 1]
+
+
+def show_examples(
+    images: ArrayLike, predictions: ArrayLike, labels: ArrayLike, class_names: Sequence[str]
+) -> Figure:
+    """Show the first 15 images in a 3×5 grid, each titled with predicted and true class.
+
+    A wrong prediction has a thick vermilion frame and title. With fewer than 15 images the last
+    places stay empty.
+
+    Args:
+        images: un-normalised, `[n, height, width, channels]` with 1 or 3 channels: uint8, or
+            floats in [0, 1] (as `Transform.denormalise` returns them).
+        predictions: predicted class indices `[n]`.
+        labels: true class indices `[n]`.
+        class_names: the names, by class index.
+
+    Raises:
+        ValueError: the images have another shape, dtype or range, the lengths differ, or a class
+            has no name.
+    """
+    pictures = _pictures(images)
+    predicted, true = class_indices("predictions", predictions), class_indices("labels", labels)
+    for name, values in (("predictions", predicted), ("labels", true)):
+        if len(values) != len(pictures):
+            raise ValueError(
+                f"`{name}` ({len(values)} entries) must have one entry an image ({len(pictures)})"
+            )
+        if values.max() >= len(class_names):
+            raise ValueError(
+                f"`{name}` holds class {values.max()}; `class_names` has {len(class_names)} names"
+            )
+
+    shown = min(len(pictures), _ROWS * _COLUMNS)
+    titles = [
+        f"P: {class_names[p]}\nT: {class_names[t]}"
+        for p, t in zip(predicted[:shown], true[:shown], strict=True)
+    ]
+    # A letter is about 0.6 of the font's size wide; the longest name has to fit its column.
+    longest = max(len(line) for title in titles for line in title.split("\n"))
+    font_size = min(7.5, 0.9 * 72 * _WIDTH / _COLUMNS / (0.6 * longest))
+
+    fig = new_figure(_WIDTH, _HEIGHT)
+    grid = fig.subplots(_ROWS, _COLUMNS)
+    for index, axes in enumerate(grid.flat):
+        if index >= shown:
+            axes.set_axis_off()
+            continue
+        wrong = predicted[index] != true[index]
+        axes.imshow(pictures[index], cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+        axes.set_xticks([])
+        axes.set_yticks([])
+        axes.set_title(
+            titles[index],
+            fontsize=font_size,
+            color=VERMILION if wrong else "black",
+            loc="left",
+            pad=3,
+        )
+        for spine in axes.spines.values():
+            spine.set_edgecolor(VERMILION if wrong else "black")
+            spine.set_linewidth(2.0 if wrong else 0.4)
+    return fig
+
+
+def _pictures(images: ArrayLike) -> NDArray[np.float32]:
+    array = np.asarray(images)
+    if array.ndim != 4 or array.shape[-1] not in (1, 3) or array.size == 0:
+        raise ValueError(
+            "`images` must be [n, height, width, channels] with 1 or 3 channels and n ≥ 1; "
+            f"its shape is {array.shape}"
+        )
+    if array.dtype == np.uint8:
+        return array.astype(np.float32) / np.float32(255)
+    if array.dtype.kind != "f":
+        raise ValueError(f"`images` must be uint8 or floats; its dtype is {array.dtype}")
+    low, high = float(array.min()), float(array.max())
+    if not (low >= -_SLACK and high <= 1 + _SLACK):
+        raise ValueError(
+            f"`images` must be un-normalised floats in [0, 1]; they range from {low:.3g} "
+            f"to {high:.3g}"
+        )
+    return array.astype(np.float32).clip(0, 1)

@@ -1,0 +1,129 @@
+"""The confusion matrix as a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.colors import Colormap, PowerNorm
+from matplotlib.figure import Figure
+from numpy.typing import ArrayLike
+
+from ..validation import check_class_names, count_matrix
+from .style import FONT_SIZE, new_figure, style_axes
+
+_CROWDED = 30  # classes from which empty cells stay blank and names stand upright
+
+
+def plot_confusion_matrix(
+    matrix: ArrayLike,
+    *,
+    show_absolute: bool = True,
+    show_normed: bool = False,
+    class_names: Sequence[str] | None = None,
+    colorbar: bool = False,
+    hide_spines: bool = False,
+    hide_ticks: bool = False,
+    cmap: str | Colormap | None = None,
+    figsize: tuple[float, float] | None = None,
+) -> Figure:
+    """Plot a confusion matrix, rows true and columns predicted.
+
+    A cell's colour is its share of the true class (its row), so that large and small classes
+    compare. Colours follow the square root of that share: confusions of a few per cent show, and
+    both black text (up to a share of 0.5) and white text (above) stay legible. A class without
+    examples has shares of 0. Above 30 classes cells that count nothing hold no text.
+
+    Args:
+        matrix: counts `[classes, classes]`, as from `confusion_matrix`.
+        show_absolute: write the counts.
+        show_normed: write the shares, in parentheses below the counts where both are shown.
+        class_names: one name a class; None takes the row's index.
+        colorbar: add the colour scale.
+        hide_spines: leave out the frame.
+        hide_ticks: leave out the ticks and the class names.
+        cmap: a Matplotlib colour map, light for 0 and dark for 1; None is "Blues".
+        figsize: width and height in inches; None grows with the number of classes.
+
+    Raises:
+        ValueError: neither `show_absolute` nor `show_normed`, another number of names than
+            classes, or `matrix` is not a square matrix of counts.
+    """
+    if not (show_absolute or show_normed):
+        raise ValueError(
+            "`show_absolute` and `show_normed` are both False; at least one must be True"
+        )
+    counts = count_matrix(matrix)
+    size = len(counts)
+    names = [str(index) for index in range(size)] if class_names is None else list(class_names)
+    check_class_names(names, size)
+    totals = counts.sum(axis=1, keepdims=True)
+    shares = counts / np.maximum(totals, 1)
+
+    if figsize is None:
+        side = min(max(3.0, 1.0 + 0.4 * size), 14.0)
+        figsize = (side + 0.6 if colorbar else side, side)
+    fig = new_figure(*figsize)
+    axes = fig.add_subplot()
+    image = axes.imshow(
+        shares, cmap="Blues" if cmap is None else cmap, norm=PowerNorm(0.5, vmin=0, vmax=1)
+    )
+    cell = 72 * 0.8 * min(figsize) / size  # points; names and labels take the other fifth
+
+    crowded = size > _CROWDED
+    texts = {
+        (row, column): "\n".join(
+            ([f"{counts[row, column]}"] if show_absolute else [])
+            + ([_share(shares[row, column], show_absolute)] if show_normed else [])
+        )
+        for row, column in np.ndindex(size, size)
+        if counts[row, column] or not crowded
+    }
+    lines = [line for text in texts.values() for line in text.split("\n")]
+    widest = max(map(len, lines), default=1)
+    rows = int(show_absolute) + int(show_normed)
+    font_size = min(FONT_SIZE, 0.9 * cell / (0.62 * widest), 0.8 * cell / (1.2 * rows))
+    for (row, column), text in texts.items():
+        axes.text(
+            column,
+            row,
+            text,
+            ha="center",
+            va="center",
+            fontsize=font_size,
+            color="white" if shares[row, column] > 0.5 else "black",
+            clip_on=True,
+        ).set_in_layout(False)
+
+    axes.set_xlabel("Predicted label")
+    axes.set_ylabel("True label")
+    style_axes(axes)
+    if hide_ticks:
+        axes.set_xticks([])
+        axes.set_yticks([])
+    else:
+        tick_size = min(FONT_SIZE, 0.9 * cell)
+        short = max(map(len, names)) <= 2
+        rotation = 0 if short and not crowded else 90 if crowded else 45
+        axes.set_xticks(
+            range(size),
+            names,
+            fontsize=tick_size,
+            rotation=rotation,
+            ha="right" if rotation == 45 else "center",
+            rotation_mode="anchor" if rotation == 45 else "default",
+        )
+        axes.set_yticks(range(size), names, fontsize=tick_size)
+    if hide_spines:
+        axes.spines[:].set_visible(False)
+    if colorbar:
+        bar = fig.colorbar(image, ax=axes, shrink=0.8, ticks=[0, 0.05, 0.2, 0.5, 0.8, 1])
+        bar.ax.tick_params(labelsize=FONT_SIZE, width=0.6, length=3)
+        bar.ax.yaxis.set_major_formatter("{x:g}")
+        bar.set_label("Share of the true class", fontsize=FONT_SIZE)
+        bar.outline.set_linewidth(0.6)
+    return fig
+
+
+def _share(share: float, below_count: bool) -> str:
+    return f"({share:.2f})" if below_count else f"{share:.2f}"

@@ -1,0 +1,73 @@
+"""Checks shared by the metrics and the figures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+
+def class_indices(name: str, values: ArrayLike) -> NDArray[np.int64]:
+    """Return `values` as int64 class indices `[n]`.
+
+    Args:
+        name: what the caller's argument is called, for the error message.
+        values: integers ≥ 0, at least one.
+
+    Raises:
+        ValueError: wrong rank, no entry, not integers, or a negative entry.
+    """
+    array = np.asarray(values)
+    if array.ndim != 1:
+        raise ValueError(f"`{name}` must have one axis, [n]; its shape is {array.shape}")
+    if array.size == 0:
+        raise ValueError(f"`{name}` is empty; at least one example is needed")
+    if array.dtype.kind not in "iu":
+        raise ValueError(f"`{name}` must hold integer class indices; its dtype is {array.dtype}")
+    if array.min() < 0:
+        raise ValueError(f"`{name}` must hold class indices ≥ 0; its smallest is {array.min()}")
+    return array.astype(np.int64)
+
+
+def paired_indices(
+    labels: ArrayLike, predictions: ArrayLike
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return labels and predictions as class indices of one length.
+
+    Raises:
+        ValueError: either is not a list of class indices, or their lengths differ.
+    """
+    true = class_indices("labels", labels)
+    predicted = class_indices("predictions", predictions)
+    if len(true) != len(predicted):
+        raise ValueError(
+            f"`labels` ({len(true)} entries) and `predictions` ({len(predicted)} entries) "
+            "must have the same length"
+        )
+    return true, predicted
+
+
+def count_matrix(matrix: ArrayLike) -> NDArray[np.int64]:
+    """Return a confusion matrix as int64 `[classes, classes]`.
+
+    Raises:
+        ValueError: not square, without a class, not integers, or a negative count.
+    """
+    array = np.asarray(matrix)
+    if array.ndim != 2 or array.shape[0] != array.shape[1] or array.shape[0] == 0:
+        raise ValueError(f"`matrix` must be square, [classes, classes]; its shape is {array.shape}")
+    if array.dtype.kind not in "iu":
+        raise ValueError(f"`matrix` must hold integer counts; its dtype is {array.dtype}")
+    if array.min() < 0:
+        raise ValueError(f"`matrix` must hold counts ≥ 0; its smallest is {array.min()}")
+    return array.astype(np.int64)
+
+
+def check_class_names(class_names: Sequence[str], num_classes: int) -> None:
+    """Raise ValueError unless there is exactly one name a class."""
+    if len(class_names) != num_classes:
+        raise ValueError(
+            f"`class_names` must have one name a class: {num_classes} are needed, "
+            f"{len(class_names)} were given"
+        )
