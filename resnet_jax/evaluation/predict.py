@@ -91,5 +91,5 @@ def _check_hashable(name: str, value: Hashable) -> None:
         hash(value)
     except TypeError as error:
         raise ValueError(
-            f"`{name}` must be hashable ({error}); give it tuples instead of lists or arrays"
-        ) from None
+            f"`{name}` must be hashable: give it tuples instead of lists or arrays"
+        ) from error

@@ -58,7 +58,7 @@ def plot_training_loss(
         num_epochs: epochs that the x-axis spans.
         iterations_per_epoch: minibatches in an epoch.
         averaging_iterations: width of the averaging window. Each average stands at the middle of
-            its window; a history shorter than the window is averaged as a whole.
+            its window. A history shorter than that is averaged over a tenth of its length.
 
     Returns:
         The figure; its axes are the loss and the epoch scale.
@@ -81,7 +81,9 @@ def plot_training_loss(
             f"`minibatch_losses` has {len(losses)} entries, more than `num_epochs` (={num_epochs}) "
             f"times `iterations_per_epoch` (={iterations_per_epoch})"
         )
-    window = min(averaging_iterations, len(losses))
+    window = averaging_iterations
+    if window > len(losses):
+        window = max(1, len(losses) // 10)
     average = np.convolve(losses, np.full(window, 1 / window), mode="valid")
 
     fig = new_figure(COLUMN_WIDTH, 2.8)
@@ -109,7 +111,7 @@ def plot_training_loss(
     axes.set_xlim(0, iterations)
     axes.set_xlabel("Iterations")
     axes.set_ylabel("Loss")
-    axes.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=True))
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=True, min_n_ticks=1))
     axes.legend(fontsize=FONT_SIZE, frameon=False, loc="upper right")
     style_axes(axes)
 
@@ -119,7 +121,7 @@ def plot_training_loss(
     epochs.set_xticks(ticks * iterations_per_epoch, [str(tick) for tick in ticks])
     epochs.xaxis.set_ticks_position("bottom")
     epochs.xaxis.set_label_position("bottom")
-    epochs.spines["bottom"].set_position(("outward", 34))
+    epochs.spines["bottom"].set_position(("outward", 32))
     epochs.set_xlabel("Epochs")
     style_axes(epochs)
     epochs.set_facecolor("none")
@@ -187,7 +189,7 @@ def plot_accuracy(
     )
     axes.set_ylim(*ylim)
     axes.set_xlim(0.5, len(train) + 0.5)
-    axes.xaxis.set_major_locator(MaxNLocator(nbins=10, integer=True))
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=10, integer=True, min_n_ticks=1))
     axes.set_xlabel("Epoch")
     axes.set_ylabel("Accuracy (%)")
     axes.grid(axis="y", color="0.88", linewidth=0.5)
