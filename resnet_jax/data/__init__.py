@@ -1,0 +1,21 @@
+"""Data: sources to uint8 arrays, the split, batches, and transforms on the device."""
+
+from .base import Arrays, Dataset, DatasetError
+from .batches import epoch_permutation, eval_batches, num_batches
+from .datasets import DATASETS, default_data_dir, load_dataset
+from .split import split_indices
+from .transforms import Transform
+
+__all__ = [
+    "DATASETS",
+    "Arrays",
+    "Dataset",
+    "DatasetError",
+    "Transform",
+    "default_data_dir",
+    "epoch_permutation",
+    "eval_batches",
+    "load_dataset",
+    "num_batches",
+    "split_indices",
+]

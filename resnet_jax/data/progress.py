@@ -1,0 +1,44 @@
+"""A progress bar for the slow parts of preparing a data set."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+
+class Advance(Protocol):
+    """Reports that so many more units are done."""
+
+    def __call__(self, amount: int, /) -> None:
+        """Moves the bar by `amount` units."""
+
+
+@contextmanager
+def progress_bar(label: str, total: int | None) -> Iterator[Advance]:
+    """Shows a bar on a terminal's standard error, or one plain line where there is none.
+
+    Args:
+      label: what is being done.
+      total: number of units, or None if unknown.
+
+    Yields:
+      A function to call with the number of units done since its last call.
+    """
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        console.print(label, highlight=False, soft_wrap=True)
+        yield lambda amount, /: None
+        return
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        TextColumn("{task.percentage:>3.0f} %"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task(label, total=total)
+        yield lambda amount, /: progress.advance(task, amount)
