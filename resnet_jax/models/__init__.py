@@ -3,6 +3,7 @@
 from .blocks import BasicBlock, Bottleneck, Downsample
 from .layers import BatchNorm, Conv, Dense, GroupNorm, NormLayer
 from .resnet import ResNet
+from .torch_weights import WeightsError, from_torch, to_torch
 from .variants import (
     VARIANTS,
     ResNetOptions,
@@ -19,6 +20,7 @@ from .variants import (
     wide_resnet50_2,
     wide_resnet101_2,
 )
+from .weight_files import load_weights, save_weights
 
 __all__ = [
     "VARIANTS",
@@ -33,7 +35,10 @@ __all__ = [
     "ResNet",
     "ResNetOptions",
     "Variant",
+    "WeightsError",
     "create_model",
+    "from_torch",
+    "load_weights",
     "resnet18",
     "resnet34",
     "resnet50",
@@ -42,6 +47,8 @@ __all__ = [
     "resnext50_32x4d",
     "resnext101_32x8d",
     "resnext101_64x4d",
+    "save_weights",
+    "to_torch",
     "wide_resnet50_2",
     "wide_resnet101_2",
 ]
