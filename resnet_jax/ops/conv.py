@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import jax
 from jax import lax
+
+from . import cpu, reference
+from .reference import Window, varying
 
 Pair = tuple[int, int]
 
@@ -34,15 +39,47 @@ def conv2d(
         ValueError: If the shapes, dtypes or options do not fit together.
     """
     check_arguments(x, kernel, stride, padding, dilation, groups)
-    return lax.conv_general_dilated(
+    window = Window(tuple(stride), tuple(padding), tuple(dilation), groups)
+    return _conv2d(window, varying(x, kernel), varying(kernel, x))
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _conv2d(window: Window, x: jax.Array, kernel: jax.Array) -> jax.Array:
+    return lax.platform_dependent(
         x,
         kernel,
-        window_strides=stride,
-        padding=[(p, p) for p in padding],
-        rhs_dilation=dilation,
-        dimension_numbers=("NHWC", "HWIO", "NHWC"),
-        feature_group_count=groups,
+        cpu=partial(cpu.forward, window),
+        default=partial(reference.forward, window),
     )
+
+
+def _conv2d_fwd(
+    window: Window, x: jax.Array, kernel: jax.Array
+) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+    return _conv2d(window, x, kernel), (x, kernel)
+
+
+def _conv2d_bwd(
+    window: Window, residuals: tuple[jax.Array, jax.Array], g: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    x, kernel = residuals
+    # Two separate calls, so that an unused gradient (that of the first layer's input) is dropped.
+    x_grad = lax.platform_dependent(
+        g,
+        kernel,
+        cpu=partial(cpu.input_grad, window, x.shape),
+        default=partial(reference.input_grad, window, x.shape),
+    )
+    kernel_grad = lax.platform_dependent(
+        x,
+        g,
+        cpu=partial(cpu.kernel_grad, window, kernel.shape),
+        default=partial(reference.kernel_grad, window, kernel.shape),
+    )
+    return x_grad, kernel_grad
+
+
+_conv2d.defvjp(_conv2d_fwd, _conv2d_bwd)
 
 
 def check_arguments(
