@@ -7,7 +7,6 @@ import hashlib
 import io
 import pickle
 import tarfile
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -200,7 +199,7 @@ def _read_members(file: io.BufferedReader, path: Path, wanted: set[str]) -> dict
                     found[member.name] = content.read()
                 if len(found) == len(wanted):
                     break
-    except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
+    except Exception as error:  # tarfile lets TypeError, zlib.error and others through
         raise DatasetError(f"Cannot read the archive {path}: {error}.") from error
     if missing := sorted(wanted - found.keys()):
         raise DatasetError(f"The archive {path} lacks {', '.join(missing)}.")

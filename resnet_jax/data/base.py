@@ -9,7 +9,17 @@ import numpy as np
 
 
 class DatasetError(ValueError):
-    """A data set cannot be had. The message is one line: the cause, and the ways on."""
+    r"""A data set cannot be had. The message is one line: the cause, and the ways on.
+
+    Args:
+      message: the message; line breaks in it, which causes may bring along, become spaces.
+
+    >>> str(DatasetError("Cannot read x: first\nsecond."))
+    'Cannot read x: first second.'
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(" ".join(message.splitlines()))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

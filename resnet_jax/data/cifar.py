@@ -55,7 +55,7 @@ def load_cifar(name: str, archive: Path | None, data_dir: Path) -> _Loaded:
         except DamagedCacheError as error:
             warnings.warn(
                 f"The cached arrays in {folder} are damaged ({error}); they are made anew.",
-                stacklevel=4,
+                stacklevel=3,
             )
         train, test = _from_prepared(name, archive, data_dir)
         return train, test, write_cache(data_dir, folder, train, test)

@@ -40,7 +40,8 @@ def load_fashion_mnist(folders: list[Path]) -> tuple[Arrays, Arrays]:
         raise DatasetError(
             f"Fashion-MNIST is not in {' or '.join(map(str, folders))}: no {_FILES[0]} there. "
             "Ways on: name the folder of its four .gz files by --archive or --data-dir; install "
-            "Debian's package dataset-fashion-mnist; or take the embedded data set by --dataset digits."
+            "Debian's package dataset-fashion-mnist; or take the embedded data set by "
+            "--dataset digits."
         )
     if missing := [name for name in _FILES if not (folder / name).is_file()]:
         raise DatasetError(f"{folder} lacks {', '.join(missing)}.")

@@ -5,7 +5,9 @@ Importing this module imports TFDS, which takes seconds.
 
 from __future__ import annotations
 
+import contextlib
 import io
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
@@ -80,6 +82,9 @@ def prepare(folder: Path, name: str, train: Arrays, test: Arrays) -> None:
       name: the data set.
       train: training images and labels in source order.
       test: test images and labels in source order.
+
+    Raises:
+      OSError: if the files cannot be written.
     """
     tfds.disable_progress_bar()  # three bars at once, and lines of them in a log file
     with progress_bar(f"Preparing {name} (only once)", len(train) + len(test)) as advance:
@@ -89,7 +94,11 @@ def prepare(folder: Path, name: str, train: Arrays, test: Arrays) -> None:
             data_dir=folder.parent,
             file_format="array_record",
         )
-        builder.download_and_prepare()
+        with contextlib.redirect_stdout(io.StringIO()):  # it tells of a download there is not
+            try:
+                builder.download_and_prepare()
+            except RuntimeError as error:  # what array_record makes of a full disk
+                raise OSError(str(error)) from error
     Path(builder.data_dir).rename(folder)
 
 
@@ -110,7 +119,7 @@ def read_prepared(folder: Path, name: str) -> tuple[Arrays, Arrays]:
         builder = tfds.builder_from_directory(folder)
         sources = {split: builder.as_data_source(split) for split in _SPLITS}
         total = sum(map(len, sources.values()))
-        with progress_bar(f"Reading {name} (only once)", total) as advance:
+        with progress_bar(f"Reading {name} (only once)", total) as advance, _quiet():
             train, test = (_read_split(sources[split], split, advance) for split in _SPLITS)
     except Exception as error:  # a damaged file may raise anything
         raise DatasetError(
@@ -118,6 +127,21 @@ def read_prepared(folder: Path, name: str) -> tuple[Arrays, Arrays]:
             "Remove that folder and start again."
         ) from error
     return train, test
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Leaves out the one log line in which TFDS recommends OpenCV over Pillow."""
+
+    def keep(record: logging.LogRecord) -> bool:
+        return "OpenCV" not in str(record.msg)
+
+    logger = logging.getLogger("absl")
+    logger.addFilter(keep)
+    try:
+        yield
+    finally:
+        logger.removeFilter(keep)
 
 
 def _read_split(source: Any, split: str, advance: Advance) -> Arrays:

@@ -17,7 +17,8 @@ class Transform:
     """Bilinear resize to a square, crop, scale to [0, 1] and normalise each channel.
 
     The resized pixels are Pillow's, bit for bit: the same half-pixel centres, the same triangle
-    filter, one horizontal and one vertical pass, each in 22-bit fixed point and rounded to 8 bits.
+    filter, a horizontal and then a vertical pass, each in 22-bit fixed point and rounded to 8 bits.
+    (Pillow 13 swaps the passes of an oblong image whose height shrinks more than its width.)
     Integers make that exact on every backend, whatever its matrix precision. Only the rows and
     columns inside the crop are computed, so the resized image is never made as a whole.
 
@@ -67,13 +68,14 @@ class Transform:
 
         Args:
           images: uint8 `[batch, height, width, channels]`.
-          key: a random key; the same key gives the same places.
+          key: a random key, or one for each image, `[batch]`; the same key gives the same places.
 
         Returns:
           float32 `[batch, crop, crop, channels]`.
         """
-        shape = (images.shape[0], 2)
-        return self.at(images, jax.random.randint(key, shape, 0, self.resize - self.crop + 1))
+        keys = jax.random.split(key, images.shape[0]) if key.ndim == 0 else key
+        places = self.resize - self.crop + 1
+        return self.at(images, jax.vmap(lambda k: jax.random.randint(k, (2,), 0, places))(keys))
 
     def center(self, images: jax.Array) -> jax.Array:
         """Crops each image in the middle; half a pixel rounds to even, as torchvision's CenterCrop.

@@ -1,0 +1,49 @@
+"""Types, and what a fingerprint depends on."""
+
+import numpy as np
+import pytest
+
+from resnet_jax.data import Arrays, DatasetError
+from resnet_jax.data.base import array_digest, combined_digest
+
+IMAGES = np.zeros((3, 2, 2, 1), np.uint8)
+LABELS = np.arange(3, dtype=np.int32)
+
+
+def test_arrays_know_their_length():
+    assert len(Arrays(IMAGES, LABELS)) == 3
+
+
+@pytest.mark.parametrize(
+    ("images", "labels", "message"),
+    [
+        (IMAGES.astype(np.float32), LABELS, "`images` is float32"),
+        (IMAGES[..., 0], LABELS, r"`images` is uint8 \(3, 2, 2\)"),
+        (IMAGES, LABELS.astype(np.int64), "`labels` is int64"),
+        (IMAGES, LABELS[:2], r"expected int32 \[3\]"),
+    ],
+)
+def test_arrays_of_another_kind_are_refused(images, labels, message):
+    with pytest.raises(ValueError, match=message):
+        Arrays(images, labels)
+
+
+def test_digest_sees_contents_order_shape_and_type():
+    a = np.arange(12, dtype=np.int32)
+    others = [a[::-1], a.reshape(3, 4), a.astype(np.uint32), a + (a == 5)]
+    assert len({array_digest(x) for x in [a, *others]}) == 5
+    assert array_digest(a) == array_digest(np.arange(24, dtype=np.int32)[:12])
+    assert array_digest(a[::-1]) == array_digest(a[::-1].copy())
+
+
+def test_combined_digest_sees_name_and_every_part():
+    parts = {"a": "1", "b": "2"}
+    assert combined_digest("x", parts) == combined_digest("x", {"b": "2", "a": "1"})
+    others = [("y", parts), ("x", {"a": "2", "b": "1"}), ("x", {"a": "1"})]
+    assert all(combined_digest("x", parts) != combined_digest(*other) for other in others)
+
+
+def test_error_is_one_line_and_a_value_error():
+    error = DatasetError("first\nsecond")
+    assert isinstance(error, ValueError)
+    assert str(error) == "first second"
