@@ -1,5 +1,55 @@
 """Training: optimizer, learning-rate controller, steps, loop and checkpoints."""
 
+from .batches import Batch, Epoch, EvalPlan, epoch_order, eval_order
+from .checkpoint import CheckpointError, CheckpointStore
+from .logbook import Logbook, read_log
+from .loop import FitConfig, FitResult, History, NonFiniteLossError, Task, fit, steps_per_epoch
+from .optimizer import get_learning_rate, make_optimizer, set_learning_rate
+from .parallel import Engine
 from .plateau import PlateauState, ReduceLROnPlateau
+from .progress import Reporter
+from .state import TrainState, create_state
+from .steps import (
+    Totals,
+    cross_entropy,
+    eval_step,
+    make_eval_step,
+    make_train_step,
+    train_step,
+    zero_totals,
+)
 
-__all__ = ["PlateauState", "ReduceLROnPlateau"]
+__all__ = [
+    "Batch",
+    "CheckpointError",
+    "CheckpointStore",
+    "Engine",
+    "Epoch",
+    "EvalPlan",
+    "FitConfig",
+    "FitResult",
+    "History",
+    "Logbook",
+    "NonFiniteLossError",
+    "PlateauState",
+    "ReduceLROnPlateau",
+    "Reporter",
+    "Task",
+    "Totals",
+    "TrainState",
+    "create_state",
+    "cross_entropy",
+    "epoch_order",
+    "eval_order",
+    "eval_step",
+    "fit",
+    "get_learning_rate",
+    "make_eval_step",
+    "make_optimizer",
+    "make_train_step",
+    "read_log",
+    "set_learning_rate",
+    "steps_per_epoch",
+    "train_step",
+    "zero_totals",
+]

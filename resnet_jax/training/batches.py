@@ -1,0 +1,130 @@
+"""What a step is given: a batch, or a data set on the device with the order to read it in.
+
+Each is a pytree that knows which of its axes the devices share out (``split_axes``) and how to
+take the images of one step (``take``).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from flax import struct
+from jax import Array, lax
+
+from ..data import eval_batches
+
+Arrayish = Any
+"""A numpy or a JAX array, or in ``split_axes`` the axis that the devices share out."""
+
+
+@struct.dataclass
+class Batch:
+    """One batch.
+
+    Attributes:
+        images: ``[batch, height, width, channels]``.
+        labels: ``[batch]``, integers (or whatever the loss takes).
+    """
+
+    images: Arrayish
+    labels: Arrayish
+
+    @property
+    def split_axes(self) -> Batch:
+        """Which axis of each leaf the devices share out; -1 for none."""
+        return Batch(0, 0)
+
+    def take(self, step: Array) -> tuple[Array, Array]:
+        """Images and labels of a step."""
+        del step
+        return self.images, self.labels
+
+
+@struct.dataclass
+class Epoch:
+    """All batches of an epoch: the data set, whole on every device, and an order.
+
+    Attributes:
+        images: ``[n, height, width, channels]`` uint8.
+        labels: ``[n]`` integers.
+        order: ``[steps, batch]`` int32 positions in ``images``.
+    """
+
+    images: Arrayish
+    labels: Arrayish
+    order: Arrayish
+
+    @property
+    def split_axes(self) -> Epoch:
+        """Which axis of each leaf the devices share out; -1 for none."""
+        return Epoch(-1, -1, 1)
+
+    def take(self, step: Array) -> tuple[Array, Array]:
+        """Images and labels of a step; steps count on through the epochs."""
+        row = lax.dynamic_index_in_dim(
+            self.order, lax.rem(step, self.order.shape[0]), keepdims=False
+        )
+        return self.images[row], self.labels[row]
+
+
+@struct.dataclass
+class EvalPlan:
+    """A whole data set in batches of one shape, for an exact evaluation.
+
+    Attributes:
+        images: ``[n, height, width, channels]`` uint8.
+        labels: ``[n]`` integers.
+        order: ``[steps, batch]`` int32 positions; the last batch is filled up.
+        valid: ``[steps, batch]`` bool, False where it was filled up.
+    """
+
+    images: Arrayish
+    labels: Arrayish
+    order: Arrayish
+    valid: Arrayish
+
+    @property
+    def split_axes(self) -> EvalPlan:
+        """Which axis of each leaf the devices share out; -1 for none."""
+        return EvalPlan(-1, -1, 1, 1)
+
+    def take(self, step: Array) -> tuple[Array, Array, Array]:
+        """Images, labels and validity of a step."""
+        row = lax.dynamic_index_in_dim(self.order, step, keepdims=False)
+        valid = lax.dynamic_index_in_dim(self.valid, step, keepdims=False)
+        return self.images[row], self.labels[row], valid
+
+
+def eval_order(
+    count: int, batch_size: int, *, num_devices: int = 1
+) -> tuple[np.ndarray, np.ndarray]:
+    """The ``order`` and ``valid`` of an ``EvalPlan`` that takes every example once.
+
+    Args:
+        count: examples, at least 1.
+        batch_size: examples a step, at least 1; lowered to ``count``, and raised to a multiple
+            of the devices.
+        num_devices: devices that share a batch.
+
+    Returns:
+        int32 and bool ``[steps, batch]``.
+
+    >>> eval_order(3, 2)[1].tolist()
+    [[True, True], [True, False]]
+    """
+    size = min(batch_size, count)
+    size += -size % num_devices
+    order, valid = zip(*eval_batches(count, size), strict=True)
+    return np.stack(order), np.stack(valid)
+
+
+def epoch_order(permutation: Array, batch_size: int) -> Array:
+    """Cuts a permutation into full batches ``[steps, batch]``; a ragged tail is dropped.
+
+    >>> epoch_order(jnp.arange(7), 3).tolist()
+    [[0, 1, 2], [3, 4, 5]]
+    """
+    steps = permutation.shape[0] // batch_size
+    return jnp.reshape(permutation[: steps * batch_size], (steps, batch_size))

@@ -1,0 +1,71 @@
+"""SGD with momentum as torch computes it, with a learning rate that is part of the state."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, cast
+
+import jax.numpy as jnp
+import optax
+from jax import Array
+from jax.typing import ArrayLike
+
+
+def make_optimizer(
+    learning_rate: float,
+    momentum: float = 0.9,
+    *,
+    weight_decay: float = 0.0,
+    nesterov: bool = False,
+) -> optax.GradientTransformation:
+    """SGD with momentum, ``torch.optim.SGD`` with dampening 0.
+
+    ``buffer ← momentum · buffer + gradient`` and ``parameter ← parameter - learning_rate ·
+    buffer``. The learning rate is a leaf of the optimizer's state, so that ``set_learning_rate``
+    changes it without another compilation.
+
+    Args:
+        learning_rate: the initial rate, above 0.
+        momentum: in [0, 1).
+        weight_decay: times the parameter, added to the gradient first (L2, not decoupled).
+        nesterov: look ahead by ``gradient + momentum · buffer``.
+
+    Raises:
+        ValueError: for an argument out of range.
+
+    References:
+        https://docs.pytorch.org/docs/stable/generated/torch.optim.SGD.html
+    """
+    if not (learning_rate > 0 and math.isfinite(learning_rate)):
+        raise ValueError(f"`learning_rate` (={learning_rate}) must be finite and above 0")
+    if not 0.0 <= momentum < 1.0:
+        raise ValueError(f"`momentum` (={momentum}) must be at least 0 and below 1")
+    if not (weight_decay >= 0 and math.isfinite(weight_decay)):
+        raise ValueError(f"`weight_decay` (={weight_decay}) must be finite and at least 0")
+    if nesterov and momentum == 0.0:
+        raise ValueError("`nesterov` (=True) needs `momentum` (=0.0) above 0")
+
+    def sgd(learning_rate: ArrayLike) -> optax.GradientTransformation:
+        return optax.chain(
+            optax.add_decayed_weights(weight_decay) if weight_decay else optax.identity(),
+            optax.trace(momentum, nesterov) if momentum else optax.identity(),
+            optax.scale_by_learning_rate(cast(float, learning_rate)),
+        )
+
+    return optax.inject_hyperparams(sgd)(learning_rate=learning_rate)
+
+
+def get_learning_rate(opt_state: Any) -> Array:
+    """The learning rate in the state of an optimizer of ``make_optimizer``."""
+    return opt_state.hyperparams["learning_rate"]
+
+
+def set_learning_rate(opt_state: Any, learning_rate: ArrayLike) -> Any:
+    """The same state with another learning rate.
+
+    Args:
+        opt_state: state of an optimizer of ``make_optimizer``.
+        learning_rate: the new rate, a scalar.
+    """
+    rate = jnp.asarray(learning_rate, dtype=get_learning_rate(opt_state).dtype)
+    return opt_state._replace(hyperparams={**opt_state.hyperparams, "learning_rate": rate})
