@@ -132,11 +132,15 @@ class Transform:
         """uint8 `[height, width, channels]` → int32 `[crop, crop, channels]`, in 0 .. 255."""
         height, width = self.source
         channels = image.shape[-1]
-        rows = _pass(image.astype(jnp.int32), 1, width, self.resize, offset[1], self.crop)
-        # Rows of whole pixels are contiguous: the vertical pass then runs over one long axis.
-        rows = rows.reshape(height, self.crop * channels)
-        out = _pass(rows, 0, height, self.resize, offset[0], self.crop)
-        return out.reshape(self.crop, self.crop, channels)
+        # The axis to resample comes first, so that each tap moves whole contiguous rows.
+        x = image.astype(jnp.int32).transpose(1, 0, 2).reshape(width, height * channels)
+        # A loop that is not unrolled keeps XLA from computing this pass again for every tap of
+        # the second, into which it would fuse it.
+        x = _resample(x, self.resize, offset[1], self.crop, unroll=False)
+        x = x.reshape(self.crop, height, channels).transpose(1, 0, 2)
+        x = x.reshape(height, self.crop * channels)
+        x = _resample(x, self.resize, offset[0], self.crop, unroll=True)
+        return x.reshape(self.crop, self.crop, channels)
 
     def _normalise(self, pixels: jax.Array) -> jax.Array:
         """Int 0 .. 255 → (pixel / 255 - mean) / std, as one multiplication and one addition."""
@@ -146,18 +150,20 @@ class Transform:
         return pixels.astype(jnp.float32) * scale + shift
 
 
-def _pass(
-    x: jax.Array, axis: int, source: int, target: int, offset: jax.Array, size: int
+def _resample(
+    x: jax.Array, target: int, offset: jax.Array, size: int, *, unroll: bool
 ) -> jax.Array:
-    """Resamples one axis from `source` to `target` and keeps `size` places from `offset` on."""
+    """Resizes the first axis of int32 `[source, n]` and keeps `size` places from `offset` on."""
+    source = x.shape[0]
     if source == target:
-        return jax.lax.dynamic_slice_in_dim(x, offset, size, axis)
+        return jax.lax.dynamic_slice_in_dim(x, offset, size)
     taps = bilinear_taps(source, target)
     first, weights = (jax.lax.dynamic_slice_in_dim(jnp.asarray(t), offset, size) for t in taps)
-    shape = [1] * x.ndim
-    shape[axis] = size
-    total = jnp.int32(1 << (WEIGHT_BITS - 1))  # rounds halves up
-    for tap in range(taps.weights.shape[1]):
-        pixels = jnp.take(x, first + tap, axis=axis, mode="clip")
-        total = total + pixels * weights[:, tap].reshape(shape)
+
+    def add_tap(tap: int | jax.Array, total: jax.Array) -> jax.Array:
+        weight = jax.lax.dynamic_index_in_dim(weights, tap, axis=1)  # [size, 1]
+        return total + x.at[first + tap].get(mode="promise_in_bounds") * weight
+
+    half = jnp.full((size, x.shape[1]), 1 << (WEIGHT_BITS - 1), jnp.int32)  # rounds halves up
+    total = jax.lax.fori_loop(0, taps.weights.shape[1], add_tap, half, unroll=unroll)
     return total >> WEIGHT_BITS
