@@ -30,7 +30,7 @@ def progress_bar(label: str, total: int | None) -> Iterator[Advance]:
     """
     console = Console(stderr=True)
     if not console.is_terminal:
-        console.print(label, highlight=False, soft_wrap=True)
+        console.print(label, markup=False, highlight=False, soft_wrap=True)
         yield lambda amount, /: None
         return
     columns = (

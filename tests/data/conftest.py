@@ -4,7 +4,8 @@ import urllib.error
 import urllib.request
 
 import pytest
-from cifar_files import CifarFiles, admit
+
+from .cifar_files import CifarFiles, admit
 
 
 @pytest.fixture

@@ -5,12 +5,13 @@ import pickle
 
 import numpy as np
 import pytest
-from cifar_files import CifarFiles, admit, python2_batch, write_tar
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from resnet_jax.data import DatasetError
 from resnet_jax.data.archives import ARCHIVES, identify, read_archive
+
+from .cifar_files import CifarFiles, admit, python2_batch, write_tar
 
 CLASSES = {"cifar10": 10, "cifar100": 100}
 

@@ -4,9 +4,10 @@ import gzip
 
 import numpy as np
 import pytest
-from idx_files import idx_bytes, some_images, write_pair
 
 from resnet_jax.data import DatasetError, fashion, load_dataset
+
+from .idx_files import idx_bytes, some_images, write_pair
 
 
 @pytest.fixture

@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
-from idx_files import idx_bytes, some_images, write_pair
 
 from resnet_jax.data import DatasetError
 from resnet_jax.data.idx import read_idx, read_pair
+
+from .idx_files import idx_bytes, some_images, write_pair
 
 
 def test_reads_what_was_written(tmp_path):

@@ -6,9 +6,10 @@ import pickle
 
 import numpy as np
 import pytest
-from cifar_files import python2_batch
 
 from resnet_jax.data.unpickle import load_arrays
+
+from .cifar_files import python2_batch
 
 
 def load(data):

@@ -1,0 +1,1 @@
+"""Tests of the data; a package, so that its modules can share names with those of other rooms."""
