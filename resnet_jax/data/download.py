@@ -14,7 +14,7 @@ from typing import Any
 from .progress import progress_bar
 
 OPEN_SECONDS = 10.0
-# The authors' server is slow; silence in the middle of a download is borne longer than at its start.
+# The authors' server is slow: silence is borne longer in the middle of a download.
 SILENCE_SECONDS = 60.0
 _CHUNK = 1 << 18
 

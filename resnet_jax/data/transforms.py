@@ -68,11 +68,19 @@ class Transform:
 
         Args:
           images: uint8 `[batch, height, width, channels]`.
-          key: a random key, or one for each image, `[batch]`; the same key gives the same places.
+          key: a key from `jax.random.key`, or one for each image, `[batch]`. With its own key an
+            image's place does not depend on the batch that it is in.
 
         Returns:
           float32 `[batch, crop, crop, channels]`.
+
+        Raises:
+          ValueError: if `key` is of another kind or shape, or `images` is not the transform's.
         """
+        if not jnp.issubdtype(key.dtype, jax.dtypes.prng_key):
+            raise ValueError(f"`key` (={key.dtype} {key.shape}) must come from `jax.random.key`.")
+        if key.shape not in ((), images.shape[:1]):
+            raise ValueError(f"`key` has shape {key.shape}; expected () or {images.shape[:1]}.")
         keys = jax.random.split(key, images.shape[0]) if key.ndim == 0 else key
         places = self.resize - self.crop + 1
         return self.at(images, jax.vmap(lambda k: jax.random.randint(k, (2,), 0, places))(keys))

@@ -127,6 +127,28 @@ def test_random_depends_on_the_key_alone(photos):
     assert not np.array_equal(first, other)
 
 
+def test_with_its_own_key_an_image_does_not_depend_on_its_batch(photos):
+    transform = Transform(source=(32, 32), resize=40, crop=32, **CIFAR)
+    keys = jax.random.split(jax.random.key(0), len(photos))
+    whole = transform.random(photos, keys)
+    part = transform.random(photos[5:8], keys[5:8])
+    assert np.array_equal(whole[5:8], part)
+    assert len({np.asarray(x).tobytes() for x in transform.random(photos[[0] * 8], keys[:8])}) > 1
+
+
+@pytest.mark.parametrize(
+    ("key", "message"),
+    [
+        (jax.random.PRNGKey(0), r"must come from `jax\.random\.key`"),
+        (jax.random.split(jax.random.key(0), 3), r"shape \(3,\); expected \(\) or \(2,\)"),
+    ],
+)
+def test_bad_keys_are_named(photos, key, message):
+    transform = Transform(source=(32, 32), **CIFAR)
+    with pytest.raises(ValueError, match=message):
+        transform.random(photos[:2], key)
+
+
 @pytest.mark.parametrize(("resize", "crop", "offset"), [(120, 110, 5), (9, 4, 2), (11, 4, 4)])
 def test_center_is_where_torchvision_cuts(digits, resize, crop, offset):
     transform = Transform(source=(8, 8), resize=resize, crop=crop, **PLAIN)
