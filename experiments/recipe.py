@@ -22,6 +22,7 @@ from resnet_jax.data import DATASETS, Arrays, Dataset, Transform, load_dataset, 
 from resnet_jax.evaluation import write_report
 from resnet_jax.models import VARIANTS, ResNet, create_model
 from resnet_jax.training import (
+    Engine,
     FitConfig,
     History,
     NonFiniteLossError,
@@ -230,6 +231,7 @@ def run(config: Recipe, *, reporter: Reporter | None = None) -> Result:
     dataset = load_dataset(config.dataset, archive=config.archive, data_dir=config.data_dir)
     train_indices, valid_indices = split_indices(len(dataset.train), seed=config.seed)
     steps_per_epoch(len(train_indices), config.batch_size)
+    Engine.create(fit_config.parallel).check_batch_size(config.batch_size)
     model = make_model(config, len(dataset.class_names))
     transform, test_transform = _transforms(config, dataset)
 

@@ -1,0 +1,134 @@
+"""The steps on one device and on eight, under jit and pmap: the same numbers, compiled once."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from resnet_jax.training import (
+    Batch,
+    Engine,
+    Epoch,
+    EvalPlan,
+    create_state,
+    epoch_order,
+    eval_order,
+    make_eval_step,
+    make_train_step,
+    set_learning_rate,
+    zero_totals,
+)
+
+ENGINES = [("jit", 1), ("jit", 8), ("pmap", 1), ("pmap", 8)]
+
+
+def engine_of(parallel, count):
+    return Engine.create(parallel, devices=jax.devices()[:count])
+
+
+def start(task, engine):
+    return engine.replicate(create_state(task.model, task.tx, jax.random.key(0), (1, 8, 8, 1)))
+
+
+def epoch_of(images, engine, batch_size=32):
+    order = epoch_order(jnp.arange(len(images)), batch_size)
+    return engine.place(Epoch(images.images, images.labels, order))
+
+
+def run(task, images, engine, steps=3):
+    step = make_train_step(task.model, task.tx, engine=engine, prepare=task.prepare)
+    state, epoch, key = start(task, engine), epoch_of(images, engine), jax.random.key(1)
+    losses = []
+    for _ in range(steps):
+        state, metrics = step(state, epoch, engine.share(key))
+        losses.append(float(metrics["loss"]))
+    return losses, engine.unreplicate(state)
+
+
+@pytest.fixture(scope="module")
+def single(task, images):
+    return run(task, images, engine_of("jit", 1))
+
+
+@pytest.mark.parametrize(("parallel", "count"), ENGINES[1:])
+def test_devices_do_not_change_the_numbers(task, images, single, parallel, count):
+    losses, state = run(task, images, engine_of(parallel, count))
+    np.testing.assert_allclose(losses, single[0], rtol=1e-5)
+    for one, many in zip(jax.tree.leaves(single[1]), jax.tree.leaves(state), strict=True):
+        np.testing.assert_allclose(many, one, rtol=1e-4, atol=1e-5)
+
+
+def test_loss_falls_on_one_batch(task, images):
+    engine = engine_of("jit", 1)
+    step = make_train_step(task.model, task.tx, engine=engine, prepare=task.prepare_valid)
+    batch = engine.place(Batch(images.images[:32], images.labels[:32]))
+    state, losses = start(task, engine), []
+    for _ in range(20):
+        state, metrics = step(state, batch, engine.share(jax.random.key(1)))
+        losses.append(float(metrics["loss"]))
+    assert losses[0] > 2.0
+    assert losses[-1] < 0.1
+
+
+def test_a_new_learning_rate_compiles_nothing_and_nothing_crosses_to_the_host(task, images):
+    engine = engine_of("jit", 1)
+    step = make_train_step(task.model, task.tx, engine=engine, prepare=task.prepare)
+    state, epoch = start(task, engine), epoch_of(images, engine)
+    key, rate = engine.share(jax.random.key(1)), engine.replicate(np.float32(0.001))
+    state, _ = step(state, epoch, key)
+    state = state.replace(opt_state=set_learning_rate(state.opt_state, rate))
+    with jax.transfer_guard("disallow"), jax.log_compiles(False):
+        for _ in range(3):
+            state, _ = step(state, epoch, key)
+    assert step._cache_size() == 1
+
+
+def test_the_state_is_donated(task, images):
+    engine = engine_of("jit", 1)
+    step = make_train_step(task.model, task.tx, engine=engine, prepare=task.prepare)
+    state = start(task, engine)
+    step(state, epoch_of(images, engine), engine.share(jax.random.key(1)))
+    assert all(leaf.is_deleted() for leaf in jax.tree.leaves(state.params))
+
+
+def test_replicate_leaves_the_original_usable(task):
+    engine = engine_of("jit", 1)
+    state = create_state(task.model, task.tx, jax.random.key(0), (1, 8, 8, 1))
+    copy = engine.replicate(state)
+    jax.tree.map(lambda leaf: leaf.delete(), copy)
+    assert not any(leaf.is_deleted() for leaf in jax.tree.leaves(state))
+
+
+@pytest.mark.parametrize(("parallel", "count"), ENGINES)
+@pytest.mark.parametrize("number", [1, 37, 64])
+def test_evaluation_is_exact_on_ragged_sets(task, images, parallel, count, number):
+    engine = engine_of(parallel, count)
+    pixels, labels = images.images[:number], images.labels[:number]
+    variables = create_state(task.model, task.tx, jax.random.key(0), (1, 8, 8, 1)).variables
+    prepared, _ = task.prepare_valid(jnp.asarray(pixels), None, None)
+    logits = task.model.apply(variables, prepared)
+    losses = -jax.nn.log_softmax(logits)[jnp.arange(number), labels]
+
+    step = make_eval_step(task.model, engine=engine, prepare=task.prepare_valid)
+    plan = engine.place(
+        EvalPlan(pixels, labels, *eval_order(number, 16, num_devices=engine.num_devices))
+    )
+    totals = engine.replicate(zero_totals())
+    for _ in range(plan.order.shape[-2]):
+        totals = step(engine.replicate(variables), plan, totals, engine.share(jax.random.key(2)))
+    totals = engine.unreplicate(totals)
+    assert int(totals.correct) == int((logits.argmax(-1) == labels).sum())
+    assert float(totals.loss) == pytest.approx(float(losses.sum()), rel=1e-5)
+
+
+def test_batches_that_devices_cannot_share():
+    with pytest.raises(ValueError, match=r"`batch_size` \(=20\) .* \(=8\).*would do: 16 or 24"):
+        engine_of("jit", 8).check_batch_size(20)
+    with pytest.raises(ValueError, match="would do: 8"):
+        engine_of("jit", 8).check_batch_size(3)
+    engine_of("jit", 8).check_batch_size(24)
+
+
+def test_unknown_parallel():
+    with pytest.raises(ValueError, match=r"`parallel` \(='ddp'\) must be"):
+        Engine.create("ddp")
