@@ -1,7 +1,7 @@
 """ResNet-34 on CIFAR-10, the reference's recipe.
 
-SGD with momentum 0.9, learning rate 0.1 reduced on a plateau, batch 256, 50 epochs, images resized
-to 120 and cropped to 110 pixels.
+SGD with momentum 0.9, learning rate 0.1 reduced on a plateau, batch 256, 50 epochs, images
+resized to 120 and cropped to 110 pixels.
 
 On CIFAR-10, for which an accelerator is advised:
 
