@@ -207,6 +207,17 @@ def _transforms(config: Recipe, dataset: Dataset) -> tuple[Transform, Transform]
     return train, replace(train, mean=IMAGENET_MEAN[:channels], std=IMAGENET_STD[:channels])
 
 
+def _subset(arrays: Arrays, indices: np.ndarray) -> Arrays:
+    return Arrays(arrays.images[indices], arrays.labels[indices])
+
+
+def _keep_compiled() -> None:
+    """Keeps compiled programs in the user's cache directory, unless a place is set already."""
+    if jax.config.jax_compilation_cache_dir is None:  # type: ignore[attr-defined]
+        root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+        jax.config.update("jax_compilation_cache_dir", str(Path(root) / "resnet_jax" / "xla"))
+
+
 # What may change when a run is resumed.
 _FREE = frozenset(
     (
@@ -222,15 +233,6 @@ _FREE = frozenset(
         "compile_cache",
     )
 )
-
-
-def _subset(arrays: Arrays, indices: np.ndarray) -> Arrays:
-    return Arrays(arrays.images[indices], arrays.labels[indices])
-
-
-def _compile_cache() -> Path:
-    root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(root) / "resnet_jax" / "xla"
 
 
 def _identity(config: Recipe, dataset: Dataset) -> dict[str, Any]:
@@ -255,7 +257,7 @@ def run(config: Recipe, *, reporter: Reporter | None = None) -> Result:
     fit_config = _check(config)
     _check_run_dir(config)
     if config.compile_cache:
-        jax.config.update("jax_compilation_cache_dir", str(_compile_cache()))
+        _keep_compiled()
     dataset = load_dataset(config.dataset, archive=config.archive, data_dir=config.data_dir)
     train_indices, valid_indices = split_indices(len(dataset.train), seed=config.seed)
     steps_per_epoch(len(train_indices), config.batch_size)

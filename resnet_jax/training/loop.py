@@ -441,6 +441,8 @@ class _Run:
                 "step", step, epoch=epoch + 1, loss=value, learning_rate=learning_rate
             )
         if batch % self.config.log_every == 0:
+            if self.logbook is not None:
+                self.logbook.flush()
             self.reporter.line(
                 f"Epoch: {epoch + 1:03d}/{self.config.epochs:03d} | "
                 f"Batch {batch:04d}/{self.steps:04d} | Loss: {value:.4f}"

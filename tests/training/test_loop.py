@@ -86,9 +86,7 @@ def test_resume_equals_an_uninterrupted_run(task, whole, tmp_path):
     resumed = run(task, tmp_path, resume=True)
     assert resumed.history == result.history
     assert resumed.learning_rates == result.learning_rates
-    for one, two in zip(
-        jax.tree.leaves(result.state), jax.tree.leaves(resumed.state), strict=True
-    ):
+    for one, two in zip(jax.tree.leaves(result.state), jax.tree.leaves(resumed.state), strict=True):
         np.testing.assert_array_equal(one, two)
     logs = [list(read_log(path / "metrics.jsonl")) for path in (folder, tmp_path)]
     for log in logs:

@@ -1,0 +1,189 @@
+"""The command: presets, one line for each mistake and nothing written, and a whole tiny run."""
+
+import dataclasses
+import json
+import math
+import re
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+import resnet_jax as rj
+from experiments import cifar_resnet34, cifar_resnet50, cifar_resnext50_32x4d, recipe
+from resnet_jax.data import download
+
+RECIPES = {
+    "resnet34": cifar_resnet34,
+    "resnet50": cifar_resnet50,
+    "resnext50_32x4d": cifar_resnext50_32x4d,
+}
+
+QUICK = ["--preset", "quick", "--epochs", "1", "--run-dir", "run"]
+
+
+@pytest.fixture(autouse=True)
+def apart(tmp_path, monkeypatch):
+    """Runs in an empty folder, with no data set prepared."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("RESNET_JAX_DATA", str(tmp_path / "data"))
+
+
+@pytest.fixture
+def small(monkeypatch):
+    """A network of four narrow blocks under every variant's name."""
+
+    def create_model(variant, num_classes, **options):
+        del variant
+        return rj.ResNet(rj.BasicBlock, (1, 1, 1, 1), num_classes, base_planes=16, **options)
+
+    monkeypatch.setattr(recipe, "create_model", create_model)
+
+
+@pytest.mark.parametrize(("variant", "module"), RECIPES.items())
+def test_defaults_are_the_references(variant, module):
+    config = module.CONFIG
+    assert config.variant == variant
+    assert config.run_dir == Path(f"runs/{module.__name__.split('.')[-1]}")
+    values = dataclasses.asdict(config)
+    expected = {
+        "seed": 123,
+        "batch_size": 256,
+        "epochs": 50,
+        "momentum": 0.9,
+        "lr": 0.1,
+        "log_every": 100,
+        "resize": 120,
+        "crop": 110,
+        "dataset": "cifar10",
+        "scheduler_on": "valid_acc",
+    }
+    assert {name: values[name] for name in expected} == expected
+
+
+def test_the_command_line_overrides_the_preset():
+    config = recipe.parse(
+        cifar_resnet34.CONFIG, ["--epochs", "3", "--preset", "quick"], description=""
+    )
+    assert (config.dataset, config.resize, config.epochs) == ("digits", 32, 3)
+    assert config.run_dir == Path("runs/cifar_resnet34_quick")
+
+
+def test_help_explains_every_field(capsys):
+    with pytest.raises(SystemExit) as stop:
+        cifar_resnet34.main(["--help"])
+    assert stop.value.code == 0
+    text = capsys.readouterr().out
+    for field in dataclasses.fields(recipe.Recipe):
+        flag = "--" + field.name.replace("_", "-")
+        assert flag in text
+    assert text.count("(default:") == len(dataclasses.fields(recipe.Recipe))
+
+
+MISTAKES = {
+    "--dataset cifar11": r"`dataset` \(='cifar11'\) must be one of cifar10, ",
+    "--variant vgg": r"`variant` \(='vgg'\) must be one of resnet18, ",
+    "--preset slow": r"`preset` \(='slow'\) must be one of none, quick",
+    "--epochs 0": r"`epochs` \(=0\) must be at least 1",
+    "--batch-size 0": r"`batch_size` \(=0\) must be at least 1",
+    "--eval-batch-size -2": r"`eval_batch_size` \(=-2\) must be at least 1",
+    "--crop 0": r"`crop` \(=0\) must be at least 1",
+    "--resize -1": r"`resize` \(=-1\) must be at least 1",
+    "--crop 121": r"`crop` \(=121\) must not exceed `resize` \(=120\)",
+    "--lr 0": r"`lr` \(=0.0\) must be finite and above 0",
+    "--lr nan": r"`lr` \(=nan\) must be finite and above 0",
+    "--momentum 1": r"`momentum` \(=1.0\) must be at least 0 and below 1",
+    "--seed -1": r"`seed` \(=-1\) must be in",
+    "--scheduler-on loss": r"`scheduler_on` \(='loss'\) must be 'valid_acc' or",
+    "--parallel ddp": r"`parallel` \(='ddp'\) must be",
+    "--dtype float16": r"`dtype` \(='float16'\) must be one of float32, bfloat16",
+    "--stem vgg": r"`stem` \(='vgg'\) must be one of imagenet, cifar",
+    "--recipe mine": r"`recipe` \(='mine'\) must be one of default, tutorial",
+    "--preset quick --batch-size 2000": r"`batch_size` \(=2000\) must not exceed .* \(=1294\)",
+    "--preset quick --batch-size 60": r"`batch_size` \(=60\) must be divisible .* 56 or 64",
+    "--archive missing.tar.gz": r"missing.tar.gz",
+    "--resume": r"`run_dir` \(=runs/cifar_resnet34\) holds no run to resume",
+}
+
+
+@pytest.mark.parametrize("line", MISTAKES)
+def test_a_mistake_is_one_line_and_writes_nothing(line, capsys, tmp_path):
+    assert cifar_resnet34.main(line.split()) == 2
+    printed = capsys.readouterr()
+    assert re.fullmatch(r"error: [^\n]+\n", printed.err)
+    assert re.search(MISTAKES[line], printed.err)
+    assert printed.out == ""
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_wrong_archive(capsys, tmp_path):
+    archive = tmp_path / "cifar-10-binary.tar.gz"
+    archive.write_bytes(b"not an archive")
+    assert cifar_resnet34.main(["--archive", str(archive)]) == 2
+    assert "checksum" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == [archive]
+
+
+def test_without_a_network(capsys, monkeypatch, tmp_path):
+    def refuse(url):
+        raise OSError("Name or service not known")
+
+    monkeypatch.setattr(download, "open_url", refuse)
+    assert cifar_resnet34.main([]) == 2
+    message = capsys.readouterr().err
+    assert message.count("\n") == 1
+    for way in ("Name or service not known", "--archive", "--data-dir", "--dataset digits"):
+        assert way in message
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_whole_run(small, capsys, tmp_path):
+    arguments = ["--preset", "quick", "--epochs", "2", "--run-dir", "run"]
+    assert cifar_resnet34.main(arguments) == 0
+    run = tmp_path / "run"
+    for name in ("loss", "accuracy", "examples", "confusion_matrix"):
+        with Image.open(run / "figures" / f"{name}.png") as image:
+            assert min(image.size) > 400
+        assert (run / "figures" / f"{name}.pdf").read_bytes().startswith(b"%PDF")
+    report = json.loads((run / "report.json").read_text())
+    assert 0.0 <= report["test_accuracy"] <= 1.0
+    assert sum(map(sum, report["confusion_matrix"])) == 360
+    correct = sum(report["confusion_matrix"][digit][digit] for digit in range(10))
+    assert report["test_accuracy"] == pytest.approx(correct / 360)
+    assert report["config"]["epochs"] == 2
+    assert len(report["valid_accuracy"]) == 2
+    assert report["images_per_second"] > 0
+    printed = capsys.readouterr().out
+    assert f"Test accuracy {100 * report['test_accuracy']:.2f}%" in printed
+
+    # The same command again would overwrite: it is refused, and nothing changes.
+    before = {path: path.stat().st_mtime_ns for path in run.rglob("*") if path.is_file()}
+    assert cifar_resnet34.main(arguments) == 2
+    assert "is not empty" in capsys.readouterr().err
+    assert cifar_resnet34.main([*arguments, "--resume", "--seed", "7"]) == 2
+    assert "`seed` was 123 and is now 7" in capsys.readouterr().err
+    assert {path: path.stat().st_mtime_ns for path in run.rglob("*") if path.is_file()} == before
+
+    assert cifar_resnet34.main([*arguments, "--resume", "--epochs", "3"]) == 0
+    assert len(json.loads((run / "report.json").read_text())["valid_accuracy"]) == 3
+
+
+def test_the_tutorial_recipe(small):
+    """Random crops in evaluation, full batches for the training accuracy, ImageNet's slip."""
+    config = recipe.parse(
+        cifar_resnet34.CONFIG,
+        [*QUICK, "--crop", "28", "--recipe", "tutorial"],
+        description="",
+    )
+    history, _ = cifar_resnet34.train(config)
+    images = history.train_accuracy[0] / 100 * 1280  # 20 batches of 64
+    assert images == pytest.approx(round(images), abs=1e-6)
+
+
+def test_train_returns_history_and_state(small):
+    config = recipe.parse(cifar_resnet34.CONFIG, QUICK, description="")
+    history, state = cifar_resnet34.train(config)
+    losses, train, valid = history
+    assert (len(losses), len(train), len(valid)) == (20, 1, 1)
+    assert all(map(math.isfinite, losses))
+    assert int(state.step) == 20
