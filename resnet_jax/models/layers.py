@@ -143,7 +143,7 @@ class BatchNorm(nn.Module):
         x = x.astype(jnp.promote_types(x.dtype, jnp.float32))
         if train:
             axis_name = None if self.is_initializing() else self.axis_name
-            mean, var, count = _batch_statistics(x, axis_name)
+            mean, var, count = _batch_statistics(x, running_mean.value, axis_name)
             if not self.is_initializing():
                 if count < 2:
                     raise ValueError(
@@ -165,19 +165,24 @@ def _blend(old: Array, new: Array, decay: float) -> Array:
     return decay * old + (1.0 - decay) * lax.stop_gradient(new).astype(old.dtype)
 
 
-def _batch_statistics(x: Array, axis_name: str | None) -> tuple[Array, Array, int]:
-    """Mean and biased variance over all axes but the last, and the number of values in each."""
+def _batch_statistics(x: Array, shift: Array, axis_name: str | None) -> tuple[Array, Array, int]:
+    """Mean and biased variance over all axes but the last, and the number of values in each.
+
+    Both come from the sums of ``x - shift`` and of its square, which need one pass over ``x``
+    and one reduction across devices. A shift near the mean, as the running mean is, keeps their
+    difference from cancelling: var = E[(x - shift)²] - (mean - shift)².
+    """
     axes = tuple(range(x.ndim - 1))
     count = x.size // x.shape[-1]
-    mean = x.mean(axes)
-    var = jnp.square(x - lax.stop_gradient(mean).reshape((1,) * len(axes) + mean.shape)).mean(axes)
+    shift = lax.stop_gradient(shift).astype(x.dtype)
+    centred = x - shift.reshape((1,) * len(axes) + shift.shape)
+    moments = jnp.stack([centred.mean(axes), jnp.square(centred).mean(axes)])
     if axis_name is not None:
-        # One collective for both; the spread of the devices' means is part of the variance.
-        local_mean = mean
-        mean, second = lax.pmean((local_mean, var + jnp.square(local_mean)), axis_name)
-        var = second - jnp.square(mean)
+        moments = lax.pmean(moments, axis_name)
         count *= lax.axis_size(axis_name)
-    return mean, var, count
+    # Rounding may leave less than nothing of a constant channel.
+    var = jnp.maximum(moments[1] - jnp.square(moments[0]), 0.0)
+    return moments[0] + shift, var, count
 
 
 class GroupNorm(nn.Module):

@@ -2,7 +2,8 @@
 
 Both share out the batch and keep the state whole on every device. Under ``jit`` the compiler
 inserts the reductions and BatchNorm's statistics are global by themselves; under ``pmap`` the
-step names them, over a mapped axis.
+step names them, over a mapped axis. The devices may belong to several processes
+(``training.processes``): each then runs the same program and supplies what its devices hold.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
 import jax
-import jax.numpy as jnp
+import numpy as np
 from flax import linen as nn
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
@@ -48,7 +49,7 @@ class Engine:
 
         Args:
             parallel: ``"auto"`` is ``"jit"``.
-            devices: None takes them all.
+            devices: None takes those of all processes.
             axis_name: of the mesh and of the mapped axis.
 
         Raises:
@@ -56,10 +57,10 @@ class Engine:
         """
         if parallel not in ("auto", "jit", "pmap"):
             raise ValueError(f"`parallel` (={parallel!r}) must be 'auto', 'jit' or 'pmap'")
-        devices = jax.devices() if devices is None else devices
-        mesh = jax.make_mesh(
-            (len(devices),), (axis_name,), axis_types=(AxisType.Auto,), devices=devices
-        )
+        if devices is None:
+            # A process's devices side by side, so that its part of a batch is one block.
+            devices = sorted(jax.devices(), key=lambda device: (device.process_index, device.id))
+        mesh = Mesh(np.asarray(devices), (axis_name,), axis_types=(AxisType.Auto,))
         return cls("pmap" if parallel == "pmap" else "jit", mesh)
 
     @property
@@ -77,65 +78,143 @@ class Engine:
         """The axis name that a step must reduce over; None where the compiler does it."""
         return self.axis_name if self.parallel == "pmap" else None
 
-    def check_batch_size(self, batch_size: int) -> None:
+    def check_batch_size(self, batch_size: int, accumulate_steps: int = 1) -> None:
         """Raises if the devices cannot share a training batch evenly.
+
+        Args:
+            batch_size: examples a step, over all devices.
+            accumulate_steps: micro-batches a step.
 
         Raises:
             ValueError: naming the nearest sizes that would do.
         """
-        rest = batch_size % self.num_devices
+        if accumulate_steps < 1:
+            raise ValueError(f"`accumulate_steps` (={accumulate_steps}) must be at least 1")
+        unit = self.num_devices * accumulate_steps
+        rest = batch_size % unit
         if rest:
-            below, above = batch_size - rest, batch_size - rest + self.num_devices
+            below, above = batch_size - rest, batch_size - rest + unit
             sizes = f"{below} or {above}" if below else f"{above}"
+            times = f" times `accumulate_steps` (={accumulate_steps})" * (accumulate_steps > 1)
             raise ValueError(
                 f"`batch_size` (={batch_size}) must be divisible by the number of devices "
-                f"(={self.num_devices}); the nearest that would do: {sizes}"
+                f"(={self.num_devices}){times}; the nearest that would do: {sizes}"
             )
 
-    def bind(self, model: nn.Module) -> nn.Module:
-        """The model with its ``axis_name`` set to the mapped axis, where it has none yet."""
-        if self.mapped_axis is None or getattr(model, "axis_name", "") is not None:
+    def bind(self, model: nn.Module, *, sync_batch_norm: bool = True) -> nn.Module:
+        """The model as a step of this engine calls it.
+
+        Args:
+            model: under ``pmap`` its ``axis_name`` is set to the mapped axis, where it has one
+                that is None, so that BatchNorm shares its statistics.
+            sync_batch_norm: False leaves ``axis_name`` alone.
+
+        Raises:
+            ValueError: if ``sync_batch_norm`` is False under ``jit``, where statistics are of the
+                whole batch whatever the model does.
+        """
+        if self.mapped_axis is None:
+            if not sync_batch_norm:
+                raise ValueError(
+                    "`sync_batch_norm` (=False) needs `parallel` (='jit') to be 'pmap'; under "
+                    "jit the statistics are of the whole batch"
+                )
+            return model
+        if not sync_batch_norm or getattr(model, "axis_name", "") is not None:
             return model
         return model.clone(axis_name=self.mapped_axis)
 
     def replicate(self, tree: Tree) -> Tree:
-        """Puts a tree whole on every device."""
+        """Puts a tree whole on every device; every process gives the same."""
         return jax.tree.map(self.put, tree)
 
     def unreplicate(self, tree: Tree) -> Tree:
-        """One copy of a tree of ``replicate``."""
+        """One copy of a tree of ``replicate``, on the first device of this process."""
+
+        def copy(leaf: jax.Array) -> jax.Array:
+            shard = leaf.addressable_data(0)
+            return shard if self.parallel == "jit" else shard[0]
+
+        return jax.tree.map(copy, tree)
+
+    def to_global(self, tree: Tree) -> Tree:
+        """A tree of ``replicate`` as arrays over the mesh, which checkpoints take.
+
+        Such a tree says nothing of the engine or the number of devices when it is saved.
+        """
         if self.parallel == "jit":
             return tree
-        return jax.tree.map(lambda leaf: leaf[0], tree)
+        return jax.tree.map(lambda leaf: self._whole(np.asarray(leaf)), self.unreplicate(tree))
 
-    def place(self, batch: Tree) -> Tree:
-        """Puts a batch (of ``training.batches``) on the devices, its examples shared out."""
-        return jax.tree.map(self.put, batch, batch.split_axes)  # type: ignore[attr-defined]
+    def abstract(self, tree: Tree) -> Tree:
+        """Shapes of ``to_global``, for a tree of arrays or shapes."""
+        sharding = self._sharding(-1)
+        return jax.tree.map(
+            lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding), tree
+        )
+
+    def place(self, batch: Tree, *, local: bool = False) -> Tree:
+        """Puts a batch (of ``training.batches``) on the devices, its examples shared out.
+
+        Args:
+            batch: the whole batch, the same in every process.
+            local: ``batch`` holds only this process's examples. Those of the processes follow
+                each other in the order of their numbers, equally many of each.
+        """
+        axes = batch.split_axes  # type: ignore[attr-defined]
+        return jax.tree.map(lambda leaf, axis: self.put(leaf, axis, local=local), batch, axes)
 
     def share(self, key: jax.Array) -> jax.Array:
         """Puts a random key where steps take it."""
-        return self.put(key) if self.parallel == "jit" else key
+        if self.parallel == "pmap":
+            return key
+        data = self._whole(np.asarray(jax.random.key_data(key)))
+        return jax.random.wrap_key_data(data, impl=jax.random.key_impl(key))
 
-    def put(self, leaf: Any, axis: int = -1) -> jax.Array:
-        """One array: shared out along an axis, or whole on every device (axis -1)."""
-        if self.parallel == "jit":
-            spec = PartitionSpec() if axis < 0 else PartitionSpec(*[None] * axis, self.axis_name)
-            # A copy, because steps donate what they are given.
-            return jax.device_put(leaf, NamedSharding(self.mesh, spec), may_alias=False)
-        count = self.num_devices
+    def put(self, leaf: Any, axis: int = -1, *, local: bool = False) -> jax.Array:
+        """One array: shared out along an axis, or whole on every device (axis -1).
+
+        Args:
+            leaf: the array, the same in every process.
+            axis: that the devices share out.
+            local: ``leaf`` holds only this process's part of the axis.
+        """
+        # A copy, because the caller may change its own afterwards.
+        host = np.array(leaf)
+        if self.parallel == "pmap":
+            return self._put_mapped(host, axis, local)
+        if axis < 0 or not local:
+            return jax.make_array_from_callback(host.shape, self._sharding(axis), host.__getitem__)
+        return jax.make_array_from_process_local_data(self._sharding(axis), host)
+
+    def _whole(self, host: np.ndarray) -> jax.Array:
+        return jax.make_array_from_callback(host.shape, self._sharding(-1), host.__getitem__)
+
+    def _put_mapped(self, host: np.ndarray, axis: int, local: bool) -> jax.Array:
+        """An array with a leading axis over this process's devices, which ``pmap`` maps."""
+        positions = [
+            position
+            for position, device in enumerate(self.mesh.devices)
+            if device.process_index == jax.process_index()
+        ]
         if axis < 0:
-            leaf = jnp.broadcast_to(leaf, (count, *jnp.shape(leaf)))
+            host = np.broadcast_to(host, (len(positions), *host.shape))
         else:
-            shape = leaf.shape
-            parts = (*shape[:axis], count, shape[axis] // count, *shape[axis + 1 :])
-            leaf = jnp.moveaxis(jnp.reshape(leaf, parts), axis, 0)
-        return jax.device_put(leaf, NamedSharding(self.mesh, PartitionSpec(self.axis_name)))
+            count = len(positions) if local else self.num_devices
+            parts = (*host.shape[:axis], count, host.shape[axis] // count, *host.shape[axis + 1 :])
+            host = np.moveaxis(host.reshape(parts), axis, 0)
+            host = host if local else host[positions]
+        sharding = NamedSharding(self.mesh.local_mesh, PartitionSpec(self.axis_name))
+        return jax.make_array_from_callback(host.shape, sharding, host.__getitem__)
+
+    def _sharding(self, axis: int) -> NamedSharding:
+        spec = PartitionSpec() if axis < 0 else PartitionSpec(*[None] * axis, self.axis_name)
+        return NamedSharding(self.mesh, spec)
 
     def compile_train(self, body: Callable[..., Any]) -> Callable[..., Any]:
         """Compiles ``body(state, batch, key) -> (state, metrics)``, donating the state."""
         if self.parallel == "jit":
-            replicated = NamedSharding(self.mesh, PartitionSpec())
-            return jax.jit(body, donate_argnums=0, out_shardings=replicated)
+            return jax.jit(body, donate_argnums=0, out_shardings=self._sharding(-1))
         return jax.pmap(
             body,
             axis_name=self.axis_name,
@@ -148,8 +227,7 @@ class Engine:
     def compile_eval(self, body: Callable[..., Any]) -> Callable[..., Any]:
         """Compiles ``body(variables, plan, totals, key) -> totals``."""
         if self.parallel == "jit":
-            replicated = NamedSharding(self.mesh, PartitionSpec())
-            return jax.jit(body, out_shardings=replicated)
+            return jax.jit(body, out_shardings=self._sharding(-1))
         return jax.pmap(
             body,
             axis_name=self.axis_name,
