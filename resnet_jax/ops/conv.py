@@ -8,9 +8,8 @@ import jax
 from jax import lax
 
 from . import cpu, reference
-from .reference import Window, varying
-
-Pair = tuple[int, int]
+from .onednn import convolve
+from .window import Pair, Window, varying
 
 
 def conv2d(
@@ -39,27 +38,29 @@ def conv2d(
         ValueError: If the shapes, dtypes or options do not fit together.
     """
     check_arguments(x, kernel, stride, padding, dilation, groups)
-    window = Window(tuple(stride), tuple(padding), tuple(dilation), groups)
-    return _conv2d(window, varying(x, kernel), varying(kernel, x))
+    (high, wide), (down, right) = padding, stride
+    window = Window(
+        stride=(down, right),
+        padding=((high, high), (wide, wide)),
+        dilation=(dilation[0], dilation[1]),
+        groups=groups,
+    )
+    return _convolution(window, varying(x, kernel), varying(kernel, x))
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0,))
-def _conv2d(window: Window, x: jax.Array, kernel: jax.Array) -> jax.Array:
-    return lax.platform_dependent(
-        x,
-        kernel,
-        cpu=partial(cpu.forward, window),
-        default=partial(reference.forward, window),
-    )
+def _convolution(window: Window, x: jax.Array, kernel: jax.Array) -> jax.Array:
+    return convolve(window, x, kernel)
 
 
-def _conv2d_fwd(
+def _forward(
     window: Window, x: jax.Array, kernel: jax.Array
 ) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
-    return _conv2d(window, x, kernel), (x, kernel)
+    # Not `convolve`: the second derivative needs the rule that is defined here.
+    return _convolution(window, x, kernel), (x, kernel)
 
 
-def _conv2d_bwd(
+def _backward(
     window: Window, residuals: tuple[jax.Array, jax.Array], g: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
     x, kernel = residuals
@@ -67,7 +68,7 @@ def _conv2d_bwd(
     x_grad = lax.platform_dependent(
         g,
         kernel,
-        cpu=partial(cpu.input_grad, window, x.shape),
+        cpu=partial(cpu.input_grad, window, _convolution, x.shape),
         default=partial(reference.input_grad, window, x.shape),
     )
     kernel_grad = lax.platform_dependent(
@@ -79,7 +80,7 @@ def _conv2d_bwd(
     return x_grad, kernel_grad
 
 
-_conv2d.defvjp(_conv2d_fwd, _conv2d_bwd)
+_convolution.defvjp(_forward, _backward)
 
 
 def check_arguments(

@@ -1,8 +1,8 @@
-"""Convolution lowerings for the CPU, where XLA's own are slow for some shapes.
+"""The gradients of a convolution on the CPU.
 
-A 1x1 convolution is a matrix product. The gradient for the kernel is one matrix product a kernel
-row, over a few images at a time so that what it reads stays in the cache. A grouped convolution
-runs as a few dense ones, each over several groups with a block-diagonal kernel.
+The gradient for the input is a convolution again, of the output's gradient with the flipped
+kernel. The gradient for the kernel is a matrix product of shifted images with the output's
+gradient, summed over a few images at a time so that the shifted copies stay in the cache.
 """
 
 from __future__ import annotations
@@ -14,136 +14,147 @@ import jax.numpy as jnp
 from jax import lax
 
 from . import reference
-from .reference import Window, zeros
+from .portable import merged_groups
+from .window import Window, zeros
 
-Dense = Callable[[Window, jax.Array, jax.Array], jax.Array]
+Convolve = Callable[[Window, jax.Array, jax.Array], jax.Array]
 
-# Groups are merged until a dense convolution has this many input channels.
-MERGED_CHANNELS = 32
-# Images a step in the gradient for the kernel.
-CHUNK = 4
-
-
-def forward(window: Window, x: jax.Array, kernel: jax.Array) -> jax.Array:
-    """Convolve `x` [batch, height, width, channels] with `kernel`."""
-    if _is_pointwise(window, kernel.shape):
-        return _matmul(_strided(x, window.stride), kernel[0, 0])
-    if window.groups > 1:
-        return _per_group(window, x, kernel, reference.forward)
-    return reference.forward(window, x, kernel)
+# Bytes of shifted copies at a time: what the caches of two cores hold beside the other operands.
+COPY_BYTES = 3 * 2**20
+# A matrix product with fewer rows or columns than this is made wider, where it can be.
+NARROW = 64
 
 
 def input_grad(
-    window: Window, x_shape: tuple[int, ...], g: jax.Array, kernel: jax.Array
+    window: Window,
+    convolve: Convolve,
+    x_shape: tuple[int, ...],
+    g: jax.Array,
+    kernel: jax.Array,
 ) -> jax.Array:
-    """Gradient for the input, from that of the output, `g` [batch, out_h, out_w, features]."""
-    if _is_pointwise(window, kernel.shape):
-        return _unstrided(_matmul(g, kernel[0, 0].T), window.stride, x_shape)
-    if window.groups > 1:
-        shape = (*x_shape[:3], kernel.shape[2] * _merged(window.groups, kernel.shape[2]))
+    """Gradient for the input, from that of the output, `g` [batch, out_h, out_w, features].
 
-        def dense(one: Window, g: jax.Array, kernel: jax.Array) -> jax.Array:
-            return reference.input_grad(one, shape, g, kernel)
-
-        return _per_group(window, g, kernel, dense)
-    return reference.input_grad(window, x_shape, g, kernel)
+    `convolve` is the convolution to build it from, one that has derivatives itself.
+    """
+    if window.is_pointwise(kernel.shape):
+        unit = window._replace(stride=(1, 1), swapped=not window.swapped)
+        return _spread(convolve(unit, g, kernel), window.stride, x_shape)
+    vertical = _flipped_padding(window, x_shape, g.shape, kernel.shape, 0)
+    horizontal = _flipped_padding(window, x_shape, g.shape, kernel.shape, 1)
+    if window.stride != (1, 1) or min(*vertical, *horizontal) < 0:
+        return reference.input_grad(window, x_shape, g, kernel)
+    padding = (vertical, horizontal)
+    flipped = kernel.reshape(-1, *kernel.shape[2:])[::-1].reshape(kernel.shape)
+    if window.groups == 1:
+        return convolve(window._replace(padding=padding, swapped=not window.swapped), g, flipped)
+    height, width, channels, features = kernel.shape
+    flipped = flipped.reshape(height, width, channels, window.groups, -1).swapaxes(2, 4)
+    flipped = flipped.reshape(height, width, features // window.groups, -1)
+    return convolve(window._replace(padding=padding), g, flipped)
 
 
 def kernel_grad(
     window: Window, kernel_shape: tuple[int, ...], x: jax.Array, g: jax.Array
 ) -> jax.Array:
     """Gradient for the kernel, from that of the output, `g` [batch, out_h, out_w, features]."""
-    if _is_pointwise(window, kernel_shape):
-        return _contract(_strided(x, window.stride), g)[None, None]
-    padding = [(0, 0), *((p, p) for p in window.padding), (0, 0)]
-    merged = _merged(window.groups, kernel_shape[2])
+    if window.swapped:
+        shape = (*kernel_shape[:2], kernel_shape[3], kernel_shape[2])
+        return kernel_grad(window._replace(swapped=False), shape, x, g).swapaxes(2, 3)
+    if window.is_pointwise(kernel_shape):
+        return _contract(x[:, :: window.stride[0], :: window.stride[1]], g)[None, None]
+    height, width, channels, features = kernel_shape
+    merged = merged_groups(window.groups, channels)
     parts = window.groups // merged
 
-    def of_chunk(x: jax.Array, g: jax.Array) -> jax.Array:
-        x = jnp.pad(x, padding)
+    def of_images(x: jax.Array, g: jax.Array) -> jax.Array:
+        x = jnp.pad(x, [(0, 0), *window.padding, (0, 0)])
         pairs = zip(jnp.split(x, parts, axis=3), jnp.split(g, parts, axis=3), strict=True)
-        return jnp.stack([_dense_kernel_grad(window, kernel_shape, *pair) for pair in pairs])
+        return jnp.stack([_dense_kernel_grad(window, (height, width), *pair) for pair in pairs])
 
-    batch = x.shape[0]
-    if batch % CHUNK or batch == CHUNK:
-        total = of_chunk(x, g)
-    else:
-        steps = batch // CHUNK
-        chunks = (
-            x.reshape(steps, CHUNK, *x.shape[1:]),
-            g.reshape(steps, CHUNK, *g.shape[1:]),
-        )
-        shape = jax.eval_shape(of_chunk, chunks[0][0], chunks[1][0]).shape
-        total, _ = lax.scan(
-            lambda sum_, one: (sum_ + of_chunk(*one), None), zeros(shape, g), chunks
-        )
-    # [parts, kh, kw, merged * in, merged * out] -> the diagonal blocks.
-    inner = kernel_shape[2]
-    blocks = total.reshape(parts, *kernel_shape[:2], merged, inner, merged, -1)
-    diagonal = jnp.einsum("phwminj,mn->hwipmj", blocks, jnp.eye(merged, dtype=x.dtype))
-    return diagonal.reshape(kernel_shape)
+    copied = g.shape[1] * g.shape[2] * width * max(x.shape[3], features) * x.dtype.itemsize
+    total = _sum_over_batch(of_images, COPY_BYTES // copied, x, g)
+    if merged == 1:
+        return jnp.moveaxis(total, 0, 3).reshape(kernel_shape)
+    blocks = total.reshape(
+        parts, height, width, merged, channels, merged, features // window.groups
+    )
+    diagonal = jnp.stack([blocks[:, :, :, m, :, m] for m in range(merged)], axis=1)
+    return diagonal.transpose(2, 3, 4, 0, 1, 5).reshape(kernel_shape)
 
 
-def _is_pointwise(window: Window, kernel_shape: tuple[int, ...]) -> bool:
-    return kernel_shape[:2] == (1, 1) and window.padding == (0, 0) and window.groups == 1
+def _flipped_padding(
+    window: Window,
+    x_shape: tuple[int, ...],
+    g_shape: tuple[int, ...],
+    kernel_shape: tuple[int, ...],
+    axis: int,
+) -> tuple[int, int]:
+    """Padding of the flipped convolution along an axis, for a stride of 1."""
+    reach = window.dilation[axis] * (kernel_shape[axis] - 1)
+    low = reach - window.padding[axis][0]
+    return low, x_shape[axis + 1] + reach - g_shape[axis + 1] - low
 
 
-def _strided(x: jax.Array, stride: tuple[int, int]) -> jax.Array:
-    return x[:, :: stride[0], :: stride[1]]
-
-
-def _unstrided(y: jax.Array, stride: tuple[int, int], shape: tuple[int, ...]) -> jax.Array:
-    """Inverse of `_strided`: zeros where it dropped a pixel."""
-    config = [(0, 0, 0)]
+def _spread(y: jax.Array, stride: tuple[int, int], shape: tuple[int, ...]) -> jax.Array:
+    """Put the pixels of `y` at every `stride`-th place of zeros of the shape."""
+    if stride == (1, 1):
+        return y
+    config = [(0, 0, 0), (0, 0, 0), (0, 0, 0), (0, 0, 0)]
     for axis in (1, 2):
         step = stride[axis - 1]
-        high = shape[axis] - ((y.shape[axis] - 1) * step + 1)
-        config.append((0, high, step - 1))
-    return lax.pad(y, jnp.zeros((), y.dtype), [*config, (0, 0, 0)])
-
-
-def _matmul(x: jax.Array, weights: jax.Array) -> jax.Array:
-    return lax.dot_general(x, weights, (((3,), (0,)), ((), ())))
+        config[axis] = (0, shape[axis] - ((y.shape[axis] - 1) * step + 1), step - 1)
+    return lax.pad(y, jnp.zeros((), y.dtype), config)
 
 
 def _contract(x: jax.Array, g: jax.Array) -> jax.Array:
     """Sum over batch and pixels of the outer products of the channels."""
-    pixels = (0, 1, 2)
-    return lax.dot_general(x, g, ((pixels, pixels), ((), ())))
+    # Matrices: XLA would copy a transposed operand of more axes before it multiplies.
+    matrices = (x.reshape(-1, x.shape[3]), g.reshape(-1, g.shape[3]))
+    return lax.dot_general(*matrices, (((0,), (0,)), ((), ())))
 
 
 def _dense_kernel_grad(
-    window: Window, kernel_shape: tuple[int, ...], x: jax.Array, g: jax.Array
+    window: Window, size: tuple[int, int], x: jax.Array, g: jax.Array
 ) -> jax.Array:
-    """Gradient of one dense part; `x` is padded. Returns `[kernel_h, kernel_w, in, out]`."""
-    (kernel_h, kernel_w), channels = kernel_shape[:2], x.shape[3]
-    (stride_h, stride_w), (step_h, step_w) = window.stride, window.dilation
-    reach_h, reach_w = (g.shape[1] - 1) * stride_h + 1, (g.shape[2] - 1) * stride_w + 1
-    columns = [x[:, :, j * step_w : j * step_w + reach_w : stride_w] for j in range(kernel_w)]
-    row = jnp.concatenate(columns, axis=3)
-    rows = [
-        _contract(row[:, i * step_h : i * step_h + reach_h : stride_h], g) for i in range(kernel_h)
-    ]
-    return jnp.stack(rows).reshape(kernel_h, kernel_w, channels, g.shape[3])
+    """Gradient for the kernel without groups; `x` is padded already.
+
+    Returns:
+        `[kernel_h, kernel_w, in, out]`.
+    """
+    height, width = size
+    channels, features = x.shape[3], g.shape[3]
+
+    def shifted(x: jax.Array, axis: int, tap: int) -> jax.Array:
+        first = tap * window.dilation[axis - 1]
+        stride = window.stride[axis - 1]
+        last = first + (g.shape[axis] - 1) * stride + 1
+        return lax.slice_in_dim(x, first, last, stride, axis=axis)
+
+    if window.stride[1] == 1 and features <= NARROW <= width * channels:
+        # Shift the gradient instead, against the whole padded rows: a wider product.
+        spare = x.shape[2] - g.shape[2]
+        shifts = [j * window.dilation[1] for j in range(width)]
+        moved = [jnp.pad(g, [(0, 0), (0, 0), (j, spare - j), (0, 0)]) for j in shifts]
+        columns = jnp.concatenate(moved, axis=3)
+        rows = [_contract(shifted(x, 1, i), columns) for i in range(height)]
+        return jnp.stack(rows).reshape(height, channels, width, features).swapaxes(1, 2)
+    columns = jnp.concatenate([shifted(x, 2, j) for j in range(width)], axis=3)
+    if columns.shape[3] < NARROW:
+        patches = jnp.concatenate([shifted(columns, 1, i) for i in range(height)], axis=3)
+        return _contract(patches, g).reshape(height, width, channels, features)
+    rows = [_contract(shifted(columns, 1, i), g) for i in range(height)]
+    return jnp.stack(rows).reshape(height, width, channels, features)
 
 
-def _merged(groups: int, channels: int) -> int:
-    """How many groups of so many input channels make one dense convolution."""
-    merged = 1
-    while groups % (merged * 2) == 0 and merged * 2 * channels <= MERGED_CHANNELS:
-        merged *= 2
-    return merged
-
-
-def _per_group(window: Window, x: jax.Array, kernel: jax.Array, dense: Dense) -> jax.Array:
-    """Apply `dense` to each part of merged groups, channels of `x` split in order."""
-    inner = kernel.shape[2]
-    merged = _merged(window.groups, inner)
-    parts = window.groups // merged
-    split = kernel.reshape(*kernel.shape[:3], parts, merged, -1)
-    eye = jnp.eye(merged, dtype=kernel.dtype)
-    blocks = jnp.einsum("hwipmj,nm->phwnimj", split, eye)
-    blocks = blocks.reshape(parts, *kernel.shape[:2], merged * inner, -1)
-    one = window._replace(groups=1)
-    inputs = jnp.split(x, parts, axis=3)
-    return jnp.concatenate([dense(one, inputs[p], blocks[p]) for p in range(parts)], axis=3)
+def _sum_over_batch(
+    function: Callable[[jax.Array, jax.Array], jax.Array], limit: int, x: jax.Array, g: jax.Array
+) -> jax.Array:
+    """Sum of `function` over consecutive parts of the batch, at most `limit` images each."""
+    batch = x.shape[0]
+    images = next(n for n in range(max(1, min(limit, batch)), 0, -1) if batch % n == 0)
+    if images == batch:
+        return function(x, g)
+    parts = tuple(a.reshape(batch // images, images, *a.shape[1:]) for a in (x, g))
+    shape = jax.eval_shape(function, parts[0][0], parts[1][0]).shape
+    start = zeros(shape, g)
+    return lax.scan(lambda total, part: (total + function(*part), None), start, parts)[0]

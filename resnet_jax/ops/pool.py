@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from functools import partial, reduce
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
 from jax import lax
@@ -32,11 +35,129 @@ def max_pool(x: jax.Array, window: int = 3, stride: int = 2, padding: int = 1) -
         raise ValueError(f"`padding` (={padding}) must be from 0 to half of `window` (={window})")
     if min(x.shape[1:3]) + 2 * padding < window:
         raise ValueError(f"`window` (={window}) must fit into the padded `x` (shape {x.shape})")
+    return _max_pool(Pool(window, stride, padding), x)
+
+
+class Pool(NamedTuple):
+    """Square windows: side, step and padding on each side, in pixels."""
+
+    window: int
+    stride: int
+    padding: int
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _max_pool(pool: Pool, x: jax.Array) -> jax.Array:
+    return lax.platform_dependent(
+        x, cpu=partial(_largest_tap, pool), default=partial(_reduce_window, pool)
+    )
+
+
+def _forward(pool: Pool, x: jax.Array) -> tuple[jax.Array, jax.Array]:
+    return _max_pool(pool, x), x
+
+
+def _backward(pool: Pool, x: jax.Array, g: jax.Array) -> tuple[jax.Array]:
+    grad = lax.platform_dependent(
+        x,
+        g,
+        cpu=partial(_grad_by_phase, pool),
+        default=lambda x, g: jax.vjp(partial(_reduce_window, pool), x)[1](g)[0],
+    )
+    return (grad,)
+
+
+_max_pool.defvjp(_forward, _backward)
+
+
+def _reduce_window(pool: Pool, x: jax.Array) -> jax.Array:
+    sides = (pool.padding, pool.padding)
     return lax.reduce_window(
         x,
         -jnp.inf,
         lax.max,
-        window_dimensions=(1, window, window, 1),
-        window_strides=(1, stride, stride, 1),
-        padding=((0, 0), (padding, padding), (padding, padding), (0, 0)),
+        window_dimensions=(1, pool.window, pool.window, 1),
+        window_strides=(1, pool.stride, pool.stride, 1),
+        padding=((0, 0), sides, sides, (0, 0)),
     )
+
+
+def _taps(pool: Pool, x: jax.Array) -> list[jax.Array]:
+    """The pixels at each place of the window, in row-major order; one array a place."""
+    sides = (pool.padding, pool.padding)
+    x = jnp.pad(x, ((0, 0), sides, sides, (0, 0)), constant_values=-jnp.inf)
+    ends = [x.shape[axis] - pool.window + 1 for axis in (1, 2)]
+    places = range(pool.window)
+    return [
+        x[:, i : i + ends[0] : pool.stride, j : j + ends[1] : pool.stride]
+        for i in places
+        for j in places
+    ]
+
+
+def _largest_tap(pool: Pool, x: jax.Array) -> jax.Array:
+    return reduce(jnp.maximum, _taps(pool, x))
+
+
+def _first_largest(pool: Pool, x: jax.Array) -> jax.Array:
+    """Row-major place in the window, int16, of each window's first largest pixel."""
+
+    # One image at a time: in one loop over all, XLA would fuse this search into its reader, who
+    # looks at each result several times, and repeat it as often.
+    def of_image(x: jax.Array) -> jax.Array:
+        taps = _taps(pool, x[None])
+        y = reduce(jnp.maximum, taps)
+        first = jnp.full(y.shape, jnp.int16(pool.window**2))
+        for tap, pixels in reversed(list(enumerate(taps))):
+            first = jnp.where(pixels == y, jnp.int16(tap), first)
+        return first[0]
+
+    return lax.map(of_image, x)
+
+
+def _grad_by_phase(pool: Pool, x: jax.Array, g: jax.Array) -> jax.Array:
+    """Give each window's gradient to its first largest pixel.
+
+    Pixels that share their place in the stride lie in windows at fixed distances, so each such
+    phase of the gradient is a sum of few shifted arrays; the phases are interleaved at the end.
+    """
+    first = _first_largest(pool, x)
+    stride = pool.stride
+    counts = [-(-x.shape[axis] // stride) for axis in (1, 2)]
+    # (place in the window, distance to the window) of each phase.
+    reach = [
+        [
+            (i, (phase + pool.padding - i) // stride)
+            for i in range(pool.window)
+            if (phase + pool.padding - i) % stride == 0
+        ]
+        for phase in range(stride)
+    ]
+    low = max(0, -min(d for pairs in reach for _, d in pairs))
+    spare = [
+        (
+            low,
+            max(0, counts[axis] + max(d for pairs in reach for _, d in pairs) - g.shape[axis + 1]),
+        )
+        for axis in (0, 1)
+    ]
+    pads = ((0, 0), *spare, (0, 0))
+    first = jnp.pad(first, pads, constant_values=-1)
+    g = jnp.pad(g, pads)
+
+    def shifted(array: jax.Array, down: int, right: int) -> jax.Array:
+        top, left = low + down, low + right
+        return array[:, top : top + counts[0], left : left + counts[1]]
+
+    def phase(rows: list[tuple[int, int]], columns: list[tuple[int, int]]) -> jax.Array:
+        total = jnp.zeros((x.shape[0], *counts, x.shape[3]), g.dtype)
+        for i, down in rows:
+            for j, right in columns:
+                won = shifted(first, down, right) == pool.window * i + j
+                total += jnp.where(won, shifted(g, down, right), 0)
+        return total
+
+    phases = [jnp.stack([phase(rows, columns) for columns in reach], axis=3) for rows in reach]
+    grad = jnp.stack(phases, axis=2)
+    grad = grad.reshape(x.shape[0], counts[0] * stride, counts[1] * stride, x.shape[3])
+    return grad[:, : x.shape[1], : x.shape[2]]

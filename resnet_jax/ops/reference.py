@@ -2,31 +2,10 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import jax
-import jax.numpy as jnp
 from jax import lax
 
-
-class Window(NamedTuple):
-    """How a kernel moves over the images; pairs are (height, width), in pixels."""
-
-    stride: tuple[int, int]
-    padding: tuple[int, int]
-    dilation: tuple[int, int]
-    groups: int
-
-
-def zeros(shape: tuple[int, ...], like: jax.Array) -> jax.Array:
-    """Zeros of the dtype of `like`, and varying over the same axes inside `jax.shard_map`."""
-    return varying(jnp.zeros(shape, like.dtype), like)
-
-
-def varying(x: jax.Array, like: jax.Array) -> jax.Array:
-    """`x`, marked inside `jax.shard_map` as varying over every axis that `like` varies over."""
-    axes = jax.typeof(like).manual_axis_type.varying - jax.typeof(x).manual_axis_type.varying
-    return lax.pcast(x, tuple(axes), to="varying") if axes else x
+from .window import Window, zeros
 
 
 def forward(window: Window, x: jax.Array, kernel: jax.Array) -> jax.Array:
@@ -35,9 +14,9 @@ def forward(window: Window, x: jax.Array, kernel: jax.Array) -> jax.Array:
         x,
         kernel,
         window_strides=window.stride,
-        padding=[(p, p) for p in window.padding],
+        padding=window.padding,
         rhs_dilation=window.dilation,
-        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        dimension_numbers=("NHWC", "HWOI" if window.swapped else "HWIO", "NHWC"),
         feature_group_count=window.groups,
     )
 
