@@ -1,0 +1,56 @@
+"""Training: logits, every gradient and every running statistic equal torch's."""
+
+import pytest
+from differences import train_differences
+from torch_twin import lively, twin_of
+
+import resnet_jax as rj
+
+LOGITS, GRADIENTS, STATISTICS = 1e-4, 1e-3, 1e-4
+
+# One of each kind of block; the widths are the variants' own.
+SHALLOW = {
+    "basic": {"block": rj.BasicBlock, "layers": (2, 1, 1, 1)},
+    "bottleneck": {"block": rj.Bottleneck, "layers": (2, 1, 1, 1)},
+    "grouped": {
+        "block": rj.Bottleneck,
+        "layers": (1, 1, 1, 1),
+        "groups": 32,
+        "width_per_group": 4,
+    },
+    "wide": {"block": rj.Bottleneck, "layers": (1, 1, 1, 1), "width_per_group": 128},
+    "dilated": {
+        "block": rj.Bottleneck,
+        "layers": (1, 1, 2, 2),
+        "base_planes": 32,
+        "replace_stride_with_dilation": (False, True, True),
+    },
+    "cifar": {"block": rj.BasicBlock, "layers": (1, 1, 1, 1), "base_planes": 16, "stem": "cifar"},
+}
+
+
+def check(differences):
+    assert differences.logits <= LOGITS
+    assert max(differences.gradients.values()) <= GRADIENTS, differences.gradients
+    assert max(differences.first_statistics.values()) <= STATISTICS, differences.first_statistics
+    assert max(differences.last_statistics.values()) <= STATISTICS, differences.last_statistics
+
+
+@pytest.mark.parametrize("kind", SHALLOW)
+def test_one_and_ten_steps(kind):
+    model = rj.ResNet(num_classes=100, **SHALLOW[kind])
+    check(train_differences(model, lively(twin_of(model)), steps=10))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("variant", rj.VARIANTS)
+def test_one_and_ten_steps_of_every_variant(variant):
+    model = rj.create_model(variant)
+    check(train_differences(model, lively(twin_of(model)), steps=10))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("variant", rj.VARIANTS)
+def test_one_step_uncompiled(variant):
+    model = rj.create_model(variant)
+    check(train_differences(model, lively(twin_of(model)), jit=False))
