@@ -5,13 +5,18 @@ Each recipe is a ``Recipe`` with its own defaults; ``run`` does the work, ``main
 
 from __future__ import annotations
 
+import json
 import math
 import os
+import signal
 import sys
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple, cast
+from types import FrameType
+from typing import Annotated, Any, Literal, NamedTuple, NoReturn, cast
 
 import jax
 import jax.numpy as jnp
@@ -23,9 +28,12 @@ from resnet_jax.data import DATASETS, Arrays, Dataset, Transform, load_dataset, 
 from resnet_jax.evaluation import write_report
 from resnet_jax.models import VARIANTS, ResNet, create_model
 from resnet_jax.training import (
+    CheckpointError,
+    CheckpointStore,
     Engine,
     FitConfig,
     History,
+    Interrupted,
     NonFiniteLossError,
     ReduceLROnPlateau,
     Reporter,
@@ -33,8 +41,11 @@ from resnet_jax.training import (
     TrainState,
     fit,
     make_optimizer,
+    run_lock,
     steps_per_epoch,
 )
+from resnet_jax.training.identity import check_identity
+from resnet_jax.training.run_folder import disk_errors_explained
 
 from .evaluate import evaluate
 
@@ -43,6 +54,7 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
 RECIPES = ("default", "tutorial")
 STEMS = ("imagenet", "cifar")
+CONFIG_FILE = "config.json"
 
 
 PRESETS: Mapping[str, Mapping[str, Any]] = {
@@ -110,6 +122,10 @@ class Recipe:
     """To compute in; parameters, statistics and the loss stay float32."""
     log_every: int = 100
     """Steps between two printed losses."""
+    checkpoint_every: int = 0
+    """Steps between two checkpoints inside an epoch; 0 saves after each epoch only."""
+    checkpoint_minutes: float = 0.0
+    """Minutes between two checkpoints inside an epoch; 0 saves after each epoch only."""
     compile_cache: bool = True
     """Keep compiled programs on the disk, so that the next start is faster."""
 
@@ -157,8 +173,15 @@ def _check(config: Recipe) -> FitConfig:
         scheduler_on=cast(Literal["valid_acc", "minibatch_loss"], config.scheduler_on),
         evaluate_as_trained=config.recipe == "tutorial",
         log_every=config.log_every,
+        checkpoint_every=config.checkpoint_every,
+        checkpoint_minutes=config.checkpoint_minutes,
         parallel=cast(Literal["auto", "jit", "pmap"], config.parallel),
     )
+
+
+def _has_begun(folder: Path) -> bool:
+    """Whether ``fit`` has begun in a run folder."""
+    return (folder / "checkpoints").is_dir()
 
 
 def _check_run_dir(config: Recipe) -> None:
@@ -171,11 +194,12 @@ def _check_run_dir(config: Recipe) -> None:
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"`run_dir` (={folder}) is a file; name a folder")
     if config.resume:
-        if not (folder / "checkpoints").is_dir():
+        if not (_has_begun(folder) or (folder / CONFIG_FILE).is_file()):
             raise ValueError(
                 f"`run_dir` (={folder}) holds no run to resume; leave out --resume to start one"
             )
-    elif folder.is_dir() and any(folder.iterdir()):
+    # Hidden are the lock and what a killed process did not finish writing.
+    elif folder.is_dir() and any(not path.name.startswith(".") for path in folder.iterdir()):
         raise ValueError(
             f"`run_dir` (={folder}) is not empty; go on with it by --resume, or name another "
             "folder by --run-dir"
@@ -230,14 +254,62 @@ _FREE = frozenset(
         "eval_batch_size",
         "parallel",
         "log_every",
+        "checkpoint_every",
+        "checkpoint_minutes",
         "compile_cache",
     )
 )
 
 
+def _fixed(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if name not in _FREE}
+
+
 def _identity(config: Recipe, dataset: Dataset) -> dict[str, Any]:
-    fields = {name: value for name, value in asdict(config).items() if name not in _FREE}
-    return {**fields, "num_classes": len(dataset.class_names), "data": dataset.fingerprint}
+    return {
+        **_fixed(asdict(config)),
+        "num_classes": len(dataset.class_names),
+        "data": dataset.fingerprint,
+    }
+
+
+def _check_config_file(config: Recipe) -> None:
+    """Refuses to go on with another recipe than a run was started with.
+
+    Raises:
+        CheckpointError: naming what differs.
+    """
+    path = config.run_dir / CONFIG_FILE
+    try:
+        saved = _fixed(json.loads(path.read_bytes()))
+    except (OSError, ValueError, AttributeError, RecursionError) as error:
+        raise CheckpointError(f"{path} is not the configuration of a run: {error}") from error
+    check_identity(saved, _fixed(asdict(config)), path)
+
+
+def _make_task(config: Recipe, dataset: Dataset) -> tuple[Task, Transform]:
+    """What to train, and the transform of the test images."""
+    train_indices, valid_indices = split_indices(len(dataset.train), seed=config.seed)
+    transform, test_transform = _transforms(config, dataset)
+
+    def random_crop(images: Array, labels: Array, keys: Array) -> tuple[Array, Array]:
+        return transform.random(images, keys), labels
+
+    def center_crop(images: Array, labels: Array, keys: Array) -> tuple[Array, Array]:
+        return transform.center(images), labels
+
+    tutorial = config.recipe == "tutorial"
+    watch_loss = config.scheduler_on == "minibatch_loss"
+    task = Task(
+        model=make_model(config, len(dataset.class_names)),
+        tx=make_optimizer(config.lr, config.momentum),
+        controller=ReduceLROnPlateau(mode="min" if watch_loss and not tutorial else "max"),
+        train=_subset(dataset.train, train_indices),
+        valid=_subset(dataset.train, valid_indices),
+        prepare=random_crop,
+        prepare_valid=random_crop if tutorial else center_crop,
+    )
+    return task, test_transform
 
 
 def run(config: Recipe, *, reporter: Reporter | None = None) -> Result:
@@ -250,60 +322,54 @@ def run(config: Recipe, *, reporter: Reporter | None = None) -> Result:
     Raises:
         ValueError: before anything is written, for a configuration that cannot work; as
             ``DatasetError`` where the data set cannot be had, as ``CheckpointError`` where the
-            run cannot be resumed.
+            run cannot be resumed or saved, as ``RunFolderError`` where its folder is in use or
+            cannot be written to.
         NonFiniteLossError: if the loss becomes NaN or infinite.
+        Interrupted: if a signal asked to stop the training.
     """
     reporter = Reporter() if reporter is None else reporter
     fit_config = _check(config)
     _check_run_dir(config)
     if config.compile_cache:
         _keep_compiled()
-    dataset = load_dataset(config.dataset, archive=config.archive, data_dir=config.data_dir)
-    train_indices, valid_indices = split_indices(len(dataset.train), seed=config.seed)
-    steps_per_epoch(len(train_indices), config.batch_size)
-    Engine.create(fit_config.parallel).check_batch_size(config.batch_size)
-    model = make_model(config, len(dataset.class_names))
-    transform, test_transform = _transforms(config, dataset)
-
-    def random_crop(images: Array, labels: Array, keys: Array) -> tuple[Array, Array]:
-        return transform.random(images, keys), labels
-
-    def center_crop(images: Array, labels: Array, keys: Array) -> tuple[Array, Array]:
-        return transform.center(images), labels
-
-    tutorial = config.recipe == "tutorial"
-    watch_loss = config.scheduler_on == "minibatch_loss"
-    task = Task(
-        model=model,
-        tx=make_optimizer(config.lr, config.momentum),
-        controller=ReduceLROnPlateau(mode="min" if watch_loss and not tutorial else "max"),
-        train=_subset(dataset.train, train_indices),
-        valid=_subset(dataset.train, valid_indices),
-        prepare=random_crop,
-        prepare_valid=random_crop if tutorial else center_crop,
-    )
-    if not config.resume:
-        config.run_dir.mkdir(parents=True, exist_ok=True)
-        write_report(config.run_dir / "config.json", asdict(config))
-    result = fit(
-        task,
-        fit_config,
-        run_dir=config.run_dir,
-        resume=config.resume,
-        identity=_identity(config, dataset),
-        reporter=reporter,
-    )
-    evaluate(
-        config.run_dir,
-        model=model,
-        result=result,
-        dataset=dataset,
-        transform=test_transform,
-        random_seed=config.seed if tutorial else None,
-        batch_size=config.eval_batch_size,
-        config=asdict(config),
-        reporter=reporter,
-    )
+    with ExitStack() as stack:
+        if config.resume:
+            stack.enter_context(run_lock(config.run_dir))
+        dataset = load_dataset(config.dataset, archive=config.archive, data_dir=config.data_dir)
+        task, test_transform = _make_task(config, dataset)
+        steps_per_epoch(len(task.train), config.batch_size)
+        Engine.create(fit_config.parallel).check_batch_size(config.batch_size)
+        resume = config.resume and _has_begun(config.run_dir)
+        stack.enter_context(disk_errors_explained(config.run_dir))
+        if not resume:
+            config.run_dir.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(run_lock(config.run_dir))
+            # Another run may have come first.
+            _check_run_dir(config)
+            if config.resume:
+                _check_config_file(config)
+            write_report(config.run_dir / CONFIG_FILE, asdict(config))
+        elif not CheckpointStore(config.run_dir / "checkpoints").steps:
+            _check_config_file(config)
+        result = fit(
+            task,
+            fit_config,
+            run_dir=config.run_dir,
+            resume=resume,
+            identity=_identity(config, dataset),
+            reporter=reporter,
+        )
+        evaluate(
+            config.run_dir,
+            model=task.model,
+            result=result,
+            dataset=dataset,
+            transform=test_transform,
+            random_seed=config.seed if config.recipe == "tutorial" else None,
+            batch_size=config.eval_batch_size,
+            config=asdict(config),
+            reporter=reporter,
+        )
     return Result(result.history, result.state)
 
 
@@ -345,11 +411,40 @@ def main(defaults: Recipe, argv: Sequence[str] | None, *, description: str) -> i
         description: heads the help.
 
     Returns:
-        The exit code: 0, or 2 for what the user can mend, said in one line on standard error.
+        The exit code: 0; 2 for what the user can mend; 143 or 130 for a run that SIGTERM or
+        SIGINT stopped. All but 0 say why in one line on standard error.
     """
+    config = None
     try:
-        run(parse(defaults, argv, description=description))
+        with _sigterm_raises():
+            config = parse(defaults, argv, description=description)
+            run(config)
     except (ValueError, NonFiniteLossError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt as stop:
+        resumable = config is not None and (config.run_dir / CONFIG_FILE).is_file()
+        print(
+            f"{str(stop) or 'stopped by SIGINT'}"
+            f"{'; go on with the same command and --resume' * resumable}",
+            file=sys.stderr,
+        )
+        return stop.exit_code if isinstance(stop, Interrupted) else 128 + signal.SIGINT
     return 0
+
+
+@contextmanager
+def _sigterm_raises() -> Iterator[None]:
+    """Lets SIGTERM interrupt as SIGINT does, where there is no step to finish."""
+
+    def interrupt(signum: int, frame: FrameType | None) -> NoReturn:
+        raise Interrupted(signum, "stopped by SIGTERM")
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -2,12 +2,15 @@
 
 from .batches import Batch, Epoch, EvalPlan, epoch_order, eval_order
 from .checkpoint import CheckpointError, CheckpointStore
+from .history import History, RunRecord
 from .logbook import Logbook, read_log
-from .loop import FitConfig, FitResult, History, NonFiniteLossError, Task, fit, steps_per_epoch
+from .loop import FitConfig, FitResult, NonFiniteLossError, Task, fit, steps_per_epoch
 from .optimizer import get_learning_rate, make_optimizer, set_learning_rate
 from .parallel import Engine
 from .plateau import PlateauState, ReduceLROnPlateau
+from .preemption import Interrupted, StopRequest
 from .progress import Reporter
+from .run_folder import RunFolderError, run_lock
 from .state import TrainState, create_state
 from .steps import (
     Totals,
@@ -29,11 +32,15 @@ __all__ = [
     "FitConfig",
     "FitResult",
     "History",
+    "Interrupted",
     "Logbook",
     "NonFiniteLossError",
     "PlateauState",
     "ReduceLROnPlateau",
     "Reporter",
+    "RunFolderError",
+    "RunRecord",
+    "StopRequest",
     "Task",
     "Totals",
     "TrainState",
@@ -48,6 +55,7 @@ __all__ = [
     "make_optimizer",
     "make_train_step",
     "read_log",
+    "run_lock",
     "set_learning_rate",
     "steps_per_epoch",
     "train_step",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,54 +23,66 @@ class Logbook:
         self.path = path
         self._pending: list[str] = []
 
-    def write(self, event: str, step: int, **values: Any) -> None:
+    def write(self, event: Mapping[str, Any]) -> None:
         """Adds an event.
 
         Raises:
             ValueError: for a value that JSON cannot hold, such as NaN.
         """
-        record = {"event": event, "step": step, **values}
-        self._pending.append(json.dumps(record, allow_nan=False) + "\n")
+        self._pending.append(_line(event))
 
     def flush(self) -> None:
-        """Writes what is pending to the disk."""
+        """Writes what is pending to the disk.
+
+        Raises:
+            OSError: if the disk does not take it; what is pending stays so.
+        """
         if self._pending:
             with self.path.open("a", encoding="utf-8") as file:
                 file.writelines(self._pending)
-                file.flush()
-                os.fsync(file.fileno())
+                _to_disk(file)
             self._pending.clear()
 
-    def cut(self, step: int) -> None:
-        """Drops what was logged after a step, and a last line that was not written whole.
+    def rewrite(self, events: Iterable[Mapping[str, Any]]) -> None:
+        """Puts these events, and no others, in the place of the file and of what is pending.
 
-        Args:
-            step: the last step to keep.
+        Raises:
+            OSError: if the disk does not take them; the file is as it was.
         """
+        temporary = self.path.with_name(f".{self.path.name}.tmp")
+        try:
+            with temporary.open("w", encoding="utf-8") as file:
+                file.writelines(map(_line, events))
+                _to_disk(file)
+            temporary.replace(self.path)
+        finally:
+            temporary.unlink(missing_ok=True)
         self._pending.clear()
-        if not self.path.exists():
-            return
-        temporary = self.path.with_suffix(".tmp")
-        with temporary.open("w", encoding="utf-8") as file:
-            for record in read_log(self.path):
-                if record["step"] <= step:
-                    file.write(json.dumps(record) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(self.path)
+
+
+def _line(event: Mapping[str, Any]) -> str:
+    return json.dumps(event, allow_nan=False) + "\n"
+
+
+def _to_disk(file: Any) -> None:
+    file.flush()
+    os.fsync(file.fileno())
 
 
 def read_log(path: Path) -> Iterator[dict[str, Any]]:
     """Yields the events of a ``metrics.jsonl``, in order; a torn last line is left out.
 
     Raises:
-        ValueError: naming the line, if another line is not JSON.
+        ValueError: naming the line, if another line is not a JSON object.
     """
-    with path.open(encoding="utf-8") as file:
+    with path.open("rb") as file:
         for number, line in enumerate(file, start=1):
-            if not line.endswith("\n"):
+            if not line.endswith(b"\n"):
                 return
             try:
-                yield json.loads(line)
-            except json.JSONDecodeError as error:
+                event = json.loads(line)
+            except (ValueError, RecursionError) as error:
                 raise ValueError(f"{path}, line {number} is not JSON: {error}") from error
+            if not isinstance(event, dict):
+                raise ValueError(f"{path}, line {number} is not a JSON object")
+            yield event

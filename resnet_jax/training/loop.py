@@ -6,13 +6,16 @@ It alone in this package writes files and prints; what it calls is pure.
 from __future__ import annotations
 
 import math
+import signal
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 from flax import linen as nn
@@ -21,17 +24,21 @@ from jax import Array
 from ..data import Arrays, epoch_permutation
 from .batches import Epoch, EvalPlan, epoch_order, eval_order
 from .checkpoint import CheckpointError, CheckpointStore
+from .history import History, RunRecord
+from .identity import changed_versions, check_identity, describe, layout, versions
 from .logbook import Logbook
 from .optimizer import get_learning_rate, set_learning_rate
 from .parallel import Engine, Parallel
-from .plateau import PlateauState, ReduceLROnPlateau
+from .plateau import ReduceLROnPlateau
+from .preemption import Interrupted, StopRequest
 from .progress import Reporter
+from .run_folder import disk_errors_explained, run_lock
 from .state import TrainState, create_state
 from .steps import Prepare, make_eval_step, make_train_step, zero_totals
 
 
 class NonFiniteLossError(ArithmeticError):
-    """The loss became NaN or infinite; the message names the step."""
+    """The loss or a parameter became NaN or infinite; the message names the step."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +56,8 @@ class FitConfig:
             random crops, as the reference does, instead of on all images with the evaluation's
             transform.
         log_every: steps between two printed lines.
+        checkpoint_every: steps between two checkpoints inside an epoch; 0 saves at its end only.
+        checkpoint_minutes: the same by the clock; 0 does not look at it. Either, or both.
         parallel: how to use several devices.
 
     Raises:
@@ -62,12 +71,17 @@ class FitConfig:
     scheduler_on: Literal["valid_acc", "minibatch_loss"] = "valid_acc"
     evaluate_as_trained: bool = False
     log_every: int = 100
+    checkpoint_every: int = 0
+    checkpoint_minutes: float = 0.0
     parallel: Parallel = "auto"
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "eval_batch_size", "log_every"):
             if getattr(self, name) < 1:
                 raise ValueError(f"`{name}` (={getattr(self, name)}) must be at least 1")
+        for name in ("checkpoint_every", "checkpoint_minutes"):
+            if not (getattr(self, name) >= 0 and math.isfinite(getattr(self, name))):
+                raise ValueError(f"`{name}` (={getattr(self, name)}) must be finite and at least 0")
         if not 0 <= self.seed < 2**32:
             raise ValueError(f"`seed` (={self.seed}) must be in [0, 2**32)")
         if self.scheduler_on not in ("valid_acc", "minibatch_loss"):
@@ -76,20 +90,6 @@ class FitConfig:
             )
         if self.parallel not in ("auto", "jit", "pmap"):
             raise ValueError(f"`parallel` (={self.parallel!r}) must be 'auto', 'jit' or 'pmap'")
-
-
-class History(NamedTuple):
-    """What a run recorded.
-
-    Attributes:
-        minibatch_losses: one a step, in nats.
-        train_accuracy: one an epoch, in %.
-        valid_accuracy: one an epoch, in %.
-    """
-
-    minibatch_losses: list[float]
-    train_accuracy: list[float]
-    valid_accuracy: list[float]
 
 
 @dataclass(frozen=True)
@@ -139,51 +139,6 @@ class Task:
     prepare_valid: Prepare
 
 
-@dataclass
-class _Progress:
-    """What a checkpoint holds besides the state."""
-
-    plateau: PlateauState
-    history: History = field(default_factory=lambda: History([], [], []))
-    learning_rates: list[float] = field(default_factory=list)
-    best_epoch: int = 0
-    best_step: int = 0
-    seconds: float = 0.0
-
-    def to_json(self, identity: Mapping[str, Any]) -> dict[str, Any]:
-        plateau = {name: leaf.item() for name, leaf in vars(self.plateau).items()}
-        if not math.isfinite(plateau["best"]):
-            plateau["best"] = None
-        return {
-            "identity": dict(identity),
-            "plateau": plateau,
-            "history": self.history._asdict(),
-            "learning_rates": list(self.learning_rates),
-            "best_epoch": self.best_epoch,
-            "best_step": self.best_step,
-            "seconds": self.seconds,
-        }
-
-    @classmethod
-    def from_json(cls, record: Mapping[str, Any], controller: ReduceLROnPlateau) -> _Progress:
-        saved = record["plateau"]
-        with jax.enable_x64(True):
-            plateau = controller.init(saved["learning_rate"])
-            fields = {
-                name: np.asarray(value, dtype=getattr(plateau, name).dtype)
-                for name, value in saved.items()
-                if value is not None
-            }
-        return cls(
-            plateau=plateau.replace(**fields),  # type: ignore[attr-defined]
-            history=History(**record["history"]),
-            learning_rates=list(record["learning_rates"]),
-            best_epoch=record["best_epoch"],
-            best_step=record["best_step"],
-            seconds=record["seconds"],
-        )
-
-
 def steps_per_epoch(num_images: int, batch_size: int) -> int:
     """Full batches in an epoch; the ragged tail is dropped.
 
@@ -198,27 +153,22 @@ def steps_per_epoch(num_images: int, batch_size: int) -> int:
     return num_images // batch_size
 
 
-def check_identity(saved: Mapping[str, Any], wanted: Mapping[str, Any], checkpoint: Path) -> None:
-    """Raises unless a checkpoint belongs to the run that wants to resume from it.
+def check_labels(arrays: Arrays, num_classes: int, name: str) -> None:
+    """Raises unless all labels are classes of the model.
 
     Args:
-        saved: the identity that the checkpoint holds.
-        wanted: the identity of the run.
-        checkpoint: for the message.
+        arrays: images and labels.
+        num_classes: of the model.
+        name: what they are, for the message.
 
     Raises:
-        CheckpointError: naming every value that differs.
+        ValueError: naming the first that is not.
     """
-    names = sorted(saved.keys() | wanted.keys())
-    differences = [
-        f"`{name}` was {saved.get(name)!r} and is now {wanted.get(name)!r}"
-        for name in names
-        if saved.get(name) != wanted.get(name)
-    ]
-    if differences:
-        raise CheckpointError(
-            f"cannot resume from {checkpoint}: {'; '.join(differences)}. Give the same values, or "
-            "start a new run in another run folder"
+    wrong = np.flatnonzero((arrays.labels < 0) | (arrays.labels >= num_classes))
+    if wrong.size:
+        raise ValueError(
+            f"the label of {name} image {wrong[0]} (={arrays.labels[wrong[0]]}) must be in "
+            f"[0, {num_classes}), the classes of the model; so of {wrong.size} images"
         )
 
 
@@ -233,30 +183,54 @@ def fit(
 ) -> FitResult:
     """Trains a model, evaluating it after every epoch.
 
+    A run that is resumed, from whatever step, ends with the same numbers to the bit as one that
+    was not stopped, on the same devices and with the same versions of the libraries.
+
+    SIGTERM and SIGINT are noted while it runs (in the main thread only): the step is finished and
+    saved, and ``Interrupted`` is raised. During an evaluation the state before it is saved; it is
+    evaluated again when the run is resumed. A second signal ends the process at once.
+
     Args:
         task: what is trained on what.
         config: how to train.
-        run_dir: gets ``metrics.jsonl`` and ``checkpoints/``; None writes nothing.
-        resume: go on from the newest checkpoint in ``run_dir``.
-        identity: JSON values that must be the same when a run is resumed.
+        run_dir: gets ``metrics.jsonl`` and ``checkpoints/``, and is locked; None writes nothing.
+        resume: go on from the newest whole checkpoint in ``run_dir``, or from the beginning if the
+            run there was stopped before its first one. Damaged newer ones are moved to
+            ``damaged/`` in ``run_dir``, with a warning.
+        identity: JSON values that must be the same when a run is resumed, besides the data, the
+            shapes of the state and what in ``config`` changes the numbers.
         reporter: what prints; None prints to standard output.
 
     Raises:
-        ValueError: before anything is written, if the batch does not fit the data or devices.
-        CheckpointError: if there is nothing to resume from, or it belongs to another run.
+        ValueError: before anything is written, if the batch does not fit the data or devices, or
+            a label the model.
+        CheckpointError: if there is nothing to resume from, it belongs to another run, or a
+            checkpoint cannot be saved; if ``run_dir`` holds a run that is not resumed.
+        RunFolderError: if another run is using ``run_dir``, or it cannot be written to.
         NonFiniteLossError: if the loss becomes NaN or infinite.
+        Interrupted: if a signal asked to stop.
     """
     engine = Engine.create(config.parallel)
     engine.check_batch_size(config.batch_size)
     steps_per_epoch(len(task.train.labels), config.batch_size)
-    if run_dir is None:
-        return _Run(task, config, engine, None, None, identity or {}, reporter or Reporter()).run(
-            resume=False
-        )
-    run_dir.mkdir(parents=True, exist_ok=True)
-    with CheckpointStore(run_dir / "checkpoints") as store:
-        logbook = Logbook(run_dir / "metrics.jsonl")
-        run = _Run(task, config, engine, store, logbook, identity or {}, reporter or Reporter())
+    reporter = reporter or Reporter()
+    with ExitStack() as stack:
+        store = logbook = None
+        if run_dir is not None:
+            store = CheckpointStore(run_dir / "checkpoints")
+            logbook = Logbook(run_dir / "metrics.jsonl")
+            if resume and not store.folder.is_dir():
+                raise CheckpointError(
+                    f"there is no checkpoint to resume from: {store.folder} is missing"
+                )
+            with disk_errors_explained(run_dir):
+                run_dir.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(run_lock(run_dir))
+            if not resume and (store.steps or logbook.path.exists()):
+                raise CheckpointError(f"{run_dir} holds a run; resume it, or name another folder")
+            stack.enter_context(store)
+        stop = stack.enter_context(StopRequest())
+        run = _Run(task, config, engine, store, logbook, identity or {}, reporter, stop)
         return run.run(resume=resume)
 
 
@@ -272,10 +246,10 @@ class _Run:
         logbook: Logbook | None,
         identity: Mapping[str, Any],
         reporter: Reporter,
+        stop: StopRequest,
     ) -> None:
         self.task, self.config, self.engine = task, config, engine
-        self.store, self.logbook, self.reporter = store, logbook, reporter
-        self.identity = identity
+        self.store, self.logbook, self.reporter, self.stop = store, logbook, reporter, stop
         self.steps = steps_per_epoch(len(task.train.labels), config.batch_size)
         # Independent streams, whatever is added later.
         root = jax.random.key(config.seed)
@@ -284,13 +258,35 @@ class _Run:
         )
         self.step_key, self.eval_key = engine.share(step_key), engine.share(eval_key)
 
+        shape = (1, *task.train.images.shape[1:])
+        self.fresh = create_state(task.model, task.tx, self.init_key, shape)
+        images = jax.ShapeDtypeStruct(shape, jnp.float32)
+        logits: Any = jax.eval_shape(task.model.apply, self.fresh.variables, images)
+        check_labels(task.train, logits.shape[-1], "training")
+        check_labels(task.valid, logits.shape[-1], "validation")
+        self.identity = {
+            **identity,
+            "batch_size": config.batch_size,
+            "seed": config.seed,
+            "scheduler_on": config.scheduler_on,
+            "evaluate_as_trained": config.evaluate_as_trained,
+            "initial_learning_rate": float(get_learning_rate(self.fresh.opt_state)),
+            "controller": asdict(task.controller),
+            "training_data": describe(task.train),
+            "validation_data": describe(task.valid),
+            **layout(self.fresh),
+        }
+
         self.train_step = make_train_step(task.model, task.tx, engine=engine, prepare=task.prepare)
         self.valid_step = make_eval_step(task.model, engine=engine, prepare=task.prepare_valid)
         self.train_images = engine.replicate((task.train.images, task.train.labels))
         self.train_plan = self._plan(*self.train_images)
         self.valid_plan = self._plan(*engine.replicate((task.valid.images, task.valid.labels)))
         self.training_seconds = 0.0
-        self.timed_steps = 0
+        self.timed_steps = -1  # The first one compiles.
+        self.saved_step: int | None = None
+        self.saved_at = self.started = time.perf_counter()
+        self.seconds_before = 0.0
 
     def _plan(self, images: Any, labels: Any) -> EvalPlan:
         """Every image once; ``images`` and ``labels`` are on the devices already."""
@@ -301,152 +297,216 @@ class _Run:
         return EvalPlan(images, labels, self.engine.put(order, 1), self.engine.put(valid, 1))
 
     def run(self, *, resume: bool) -> FitResult:
-        config, reporter = self.config, self.reporter
-        shape = (1, *self.task.train.images.shape[1:])
-        state, progress = self._start(shape, resume=resume)
-        first_step = int(state.step)
+        config = self.config
+        state, record = self._start(resume=resume)
+        self.seconds_before, self.started = record.seconds, time.perf_counter()
+        self.saved_at = self.started
         state = self.engine.replicate(state)
-        for epoch in range(first_step // self.steps, config.epochs):
-            state = self._epoch(epoch, state, progress)
-        reporter.line(f"Total Training Time: {progress.seconds / 60:.2f} min")
+        for epoch in range(record.epoch, config.epochs):
+            state = self._train(epoch, state, record)
+            state = self._end_epoch(epoch, state, record)
+        self.reporter.line(f"Total Training Time: {record.seconds / 60:.2f} min")
         rate = None
-        if self.timed_steps:
+        if self.timed_steps > 0:
             rate = self.timed_steps * config.batch_size / self.training_seconds
         return FitResult(
-            history=progress.history,
+            history=record.history,
             state=self.engine.unreplicate(state),
-            learning_rates=progress.learning_rates,
-            best_epoch=progress.best_epoch,
-            best_step=progress.best_step,
-            seconds=progress.seconds,
+            learning_rates=record.learning_rates,
+            best_epoch=record.best_epoch,
+            best_step=record.best_step,
+            seconds=record.seconds,
             images_per_second=rate,
         )
 
-    def _start(self, shape: tuple[int, ...], *, resume: bool) -> tuple[TrainState, _Progress]:
-        """The state to begin with: a new one, or the newest checkpoint's."""
-        task = self.task
-        fresh = create_state(task.model, task.tx, self.init_key, shape)
-        if not resume:
-            rate = float(get_learning_rate(fresh.opt_state))
-            with jax.enable_x64(True):
-                return fresh, _Progress(task.controller.init(rate))
-        assert self.store is not None
-        assert self.logbook is not None
-        step = self.store.latest_step
-        if step is None:
-            raise CheckpointError(f"there is no checkpoint to resume from in {self.store.folder}")
-        record = self.store.read_progress(step)
-        check_identity(record["identity"], self.identity, self.store.folder / str(step))
-        state = self.store.read_state(step, fresh)
-        self.logbook.cut(step)
-        self.reporter.line(f"Resuming after step {step}")
-        return state, _Progress.from_json(record, task.controller)
-
-    def _epoch(self, epoch: int, state: TrainState, progress: _Progress) -> TrainState:
-        config = self.config
-        start = time.perf_counter()
-        before = progress.seconds
-        learning_rate = float(progress.plateau.learning_rate)
-        done = len(progress.history.minibatch_losses) - epoch * self.steps
-        state = self._train(epoch, done, state, progress, learning_rate)
-
-        train = self._accuracy("Train", self.valid_step, state, self._train_plan(epoch))
-        valid = self._accuracy("Validation", self.valid_step, state, self.valid_plan)
-        history = progress.history
-        history.train_accuracy.append(train)
-        history.valid_accuracy.append(valid)
-        progress.learning_rates.append(learning_rate)
-        if valid > max(history.valid_accuracy[:-1], default=-math.inf):
-            progress.best_epoch, progress.best_step = epoch + 1, (epoch + 1) * self.steps
-        metric = valid if config.scheduler_on == "valid_acc" else history.minibatch_losses[-1]
+    def _start(self, *, resume: bool) -> tuple[TrainState, RunRecord]:
+        """The state to begin with: a new one, or the newest whole checkpoint's."""
+        fresh, store, logbook = self.fresh, self.store, self.logbook
         with jax.enable_x64(True):
-            progress.plateau = self.task.controller.update(progress.plateau, metric)
-        state = self._set_learning_rate(state, float(progress.plateau.learning_rate))
-        progress.seconds = before + time.perf_counter() - start
+            rate = float(get_learning_rate(fresh.opt_state))
+            record = RunRecord(self.task.controller.init(rate))
+        if store is None or logbook is None:
+            return fresh, record
+        step, damages = store.newest_whole() if resume else (None, {})
+        if step is None:
+            with disk_errors_explained(store.folder.parent):
+                store.folder.mkdir(exist_ok=True)
+                logbook.rewrite(())
+            if resume:
+                self.reporter.line(f"No checkpoint in {store.folder} yet: starting anew")
+            return fresh, record
 
-        self.reporter.line(
-            f"Epoch: {epoch + 1:03d}/{config.epochs:03d} | Train: {train:.2f}% | "
-            f"Validation: {valid:.2f}%"
-        )
-        self.reporter.line(f"Time elapsed: {progress.seconds / 60:.2f} min")
-        step = (epoch + 1) * self.steps
-        if self.logbook is not None and self.store is not None:
-            self.logbook.write(
-                "epoch",
-                step,
-                epoch=epoch + 1,
-                train_accuracy=train,
-                valid_accuracy=valid,
-                learning_rate=learning_rate,
-                seconds=progress.seconds,
+        origin = store.folder / str(step)
+        saved = store.read_progress(step)
+        check_identity(saved.get("identity", {}), self.identity, origin)
+        try:
+            record = RunRecord.from_json(saved, self.task.controller, self.steps)
+        except ValueError as error:
+            raise CheckpointError(f"cannot resume from {origin}: {error}") from error
+        if record.step > self.config.epochs * self.steps:
+            begun = -(-record.step // self.steps)
+            raise CheckpointError(
+                f"`epochs` (={self.config.epochs}) must be at least {begun}, the epoch that "
+                f"{origin} is of"
             )
-            self.logbook.flush()
-            self.store.save(
-                self.engine.unreplicate(state),
-                progress.to_json(self.identity),
-                valid_accuracy=valid,
-            )
-        return state
+        state = store.read_state(step, fresh)
+        if not record.step == step == int(state.step):
+            raise CheckpointError(f"cannot resume from {origin}: it is of step {record.step}")
+        with disk_errors_explained(store.folder.parent):
+            for damaged, damage in damages.items():
+                place = store.set_aside(damaged)
+                self.reporter.line(
+                    f"Warning: checkpoint {damaged} is damaged ({damage}); moved to {place}"
+                )
+            logbook.rewrite(record.events(self.steps))
+        changes = changed_versions(saved.get("versions", {}))
+        if changes:
+            self.reporter.line(f"Warning: numbers may differ from before, {changes}")
+        self.reporter.line(f"Resuming after step {step}")
+        self.saved_step = step
+        return state, record
 
-    def _train(
-        self,
-        epoch: int,
-        done: int,
-        state: TrainState,
-        progress: _Progress,
-        learning_rate: float,
-    ) -> TrainState:
+    def _seconds(self) -> float:
+        return self.seconds_before + time.perf_counter() - self.started
+
+    def _train(self, epoch: int, state: TrainState, record: RunRecord) -> TrainState:
         """The steps of an epoch that are still to do."""
         config = self.config
+        done = record.step - epoch * self.steps
         permutation = epoch_permutation(self.shuffle_key, epoch, len(self.task.train.labels))
         images, labels = self.train_images
         order = epoch_order(permutation, config.batch_size)
         batches = Epoch(images, labels, self.engine.put(order, 1))
         title = f"Epoch {epoch + 1:03d}/{config.epochs:03d}"
-        pending: tuple[int, Array] | None = None
+        pending: Array | None = None
         with self.reporter.bar(title, self.steps - done, config.batch_size) as bar:
             for batch in range(done, self.steps):
+                if self.stop.signum is not None:
+                    break
                 start = time.perf_counter()
                 state, metrics = self.train_step(state, batches, self.step_key)
                 # The step before is read while this one runs, so that the device never waits.
                 if pending is not None:
-                    self._record(epoch, *pending, progress, learning_rate)
-                pending = (batch, metrics["loss"])
-                if batch > done or epoch > 0:
+                    self._record(pending, record)
+                pending = metrics["loss"]
+                if self.timed_steps >= 0:
                     self.training_seconds += time.perf_counter() - start
-                    self.timed_steps += 1
+                self.timed_steps += 1
                 bar.advance()
-            start = time.perf_counter()
+                if batch + 1 < self.steps and self._is_due(epoch * self.steps + batch + 1):
+                    self._record_last(pending, record)
+                    pending = None
+                    self._save(state, record)
             if pending is not None:
-                self._record(epoch, *pending, progress, learning_rate)
-            self.training_seconds += time.perf_counter() - start
+                self._record_last(pending, record)
+        self._stop_if_asked(state, record)
         return state
 
-    def _record(
-        self, epoch: int, batch: int, loss: Array, progress: _Progress, learning_rate: float
-    ) -> None:
+    def _record_last(self, loss: Array, record: RunRecord) -> None:
+        """Takes down a loss that no other step is computed beside."""
+        start = time.perf_counter()
+        self._record(loss, record)
+        self.training_seconds += time.perf_counter() - start
+
+    def _is_due(self, step: int) -> bool:
+        """Whether to save after a step inside an epoch."""
+        every, minutes = self.config.checkpoint_every, self.config.checkpoint_minutes
+        by_step = every > 0 and step % every == 0
+        return by_step or 0 < 60 * minutes <= time.perf_counter() - self.saved_at
+
+    def _record(self, loss: Array, record: RunRecord) -> None:
+        """Takes down the loss of the next step."""
         value = float(loss)
-        step = epoch * self.steps + batch + 1
+        epoch, batch = divmod(record.step, self.steps)
         if not math.isfinite(value):
-            kept = (
-                "" if self.store is None else f" Checkpoints up to then are in {self.store.folder}."
-            )
             raise NonFiniteLossError(
-                f"the loss of step {step} (epoch {epoch + 1}, batch {batch + 1} of {self.steps}) "
-                f"is {value} at learning rate {learning_rate:g}; a lower one would do.{kept}"
+                f"the loss of step {record.step + 1} (epoch {epoch + 1}, batch {batch + 1} of "
+                f"{self.steps}) is {value} at learning rate {record.learning_rate:g}; a lower one "
+                f"would do.{self._kept()}"
             )
-        progress.history.minibatch_losses.append(value)
+        record.history.minibatch_losses.append(value)
         if self.logbook is not None:
-            self.logbook.write(
-                "step", step, epoch=epoch + 1, loss=value, learning_rate=learning_rate
-            )
+            self.logbook.write(record.step_event(record.step, self.steps))
         if batch % self.config.log_every == 0:
-            if self.logbook is not None:
-                self.logbook.flush()
+            self._flush()
             self.reporter.line(
                 f"Epoch: {epoch + 1:03d}/{self.config.epochs:03d} | "
                 f"Batch {batch:04d}/{self.steps:04d} | Loss: {value:.4f}"
             )
+
+    def _kept(self) -> str:
+        return "" if self.store is None else f" Checkpoints up to then are in {self.store.folder}."
+
+    def _flush(self) -> None:
+        if self.logbook is not None:
+            with disk_errors_explained(self.logbook.path.parent):
+                self.logbook.flush()
+
+    def _save(self, state: TrainState, record: RunRecord) -> None:
+        """Saves, unless this step is: evaluated or not, its state is the same.
+
+        A checkpoint from before an evaluation, of which only a stopped run has one, therefore
+        stays when the evaluation is done; resuming from it does it again.
+        """
+        if self.store is None or self.saved_step == record.step:
+            return
+        if not bool(_is_finite(self.engine.unreplicate(state))):
+            epoch, batch = divmod(record.step - 1, self.steps)
+            raise NonFiniteLossError(
+                f"a parameter is not finite after step {record.step} (epoch {epoch + 1}, batch "
+                f"{batch + 1} of {self.steps}) at learning rate {record.learning_rate:g}; a lower "
+                f"one would do.{self._kept()}"
+            )
+        record.seconds = self._seconds()
+        self._flush()
+        self.store.save(
+            self.engine.unreplicate(state),
+            {"identity": self.identity, "versions": versions(), **record.to_json()},
+            best_step=record.best_step,
+        )
+        self.saved_step, self.saved_at = record.step, time.perf_counter()
+
+    def _stop_if_asked(self, state: TrainState, record: RunRecord) -> None:
+        """Saves and raises, if a signal came.
+
+        Raises:
+            Interrupted: saying after which step.
+        """
+        signum = self.stop.signum
+        if signum is None:
+            return
+        kept = ""
+        if record.step:
+            self._save(state, record)
+        if self.store is not None:
+            self.store.wait()
+            kept = f", which is saved in {self.store.folder}" if record.step else ""
+        raise Interrupted(
+            signum, f"stopped by {signal.Signals(signum).name} after step {record.step}{kept}"
+        )
+
+    def _end_epoch(self, epoch: int, state: TrainState, record: RunRecord) -> TrainState:
+        """Evaluation, the controller, log and checkpoint."""
+        config = self.config
+        train = self._accuracy("Train", self._train_plan(epoch), state, record)
+        valid = self._accuracy("Validation", self.valid_plan, state, record)
+        record.seconds = self._seconds()
+        record.end_epoch(train, valid)
+        last_loss = record.history.minibatch_losses[-1]
+        metric = valid if config.scheduler_on == "valid_acc" else last_loss
+        with jax.enable_x64(True):
+            record.plateau = self.task.controller.update(record.plateau, metric)
+        state = self._set_learning_rate(state, record.learning_rate)
+        self.reporter.line(
+            f"Epoch: {epoch + 1:03d}/{config.epochs:03d} | Train: {train:.2f}% | "
+            f"Validation: {valid:.2f}%"
+        )
+        self.reporter.line(f"Time elapsed: {record.seconds / 60:.2f} min")
+        if self.logbook is not None:
+            self.logbook.write(record.epoch_event(epoch + 1, self.steps))
+            self._flush()
+        self._save(state, record)
+        return state
 
     def _train_plan(self, epoch: int) -> EvalPlan:
         """Over what the training accuracy is taken."""
@@ -464,13 +524,15 @@ class _Run:
             self.engine.put(np.ones(order.shape, dtype=bool), 1),
         )
 
-    def _accuracy(self, title: str, step: Any, state: TrainState, plan: EvalPlan) -> float:
-        """Accuracy (%) over a plan."""
+    def _accuracy(self, title: str, plan: EvalPlan, state: TrainState, record: RunRecord) -> float:
+        """Accuracy (%) over a plan; the run may be stopped meanwhile."""
         totals = self.engine.replicate(zero_totals())
         steps = plan.order.shape[-2]
         with self.reporter.bar(title, steps, self.config.eval_batch_size) as bar:
             for _ in range(steps):
-                before, totals = totals, step(state.variables, plan, totals, self.eval_key)
+                self._stop_if_asked(state, record)
+                before = totals
+                totals = self.valid_step(state.variables, plan, totals, self.eval_key)
                 jax.block_until_ready(before)
                 bar.advance()
         correct = int(self.engine.unreplicate(totals).correct)
@@ -481,3 +543,14 @@ class _Run:
         return state.replace(  # type: ignore[attr-defined]
             opt_state=set_learning_rate(state.opt_state, rate)
         )
+
+
+@jax.jit
+def _is_finite(tree: Any) -> Array:
+    """Whether every number in a tree is finite."""
+    finite = [
+        jnp.isfinite(leaf).all()
+        for leaf in jax.tree.leaves(tree)
+        if jnp.issubdtype(leaf.dtype, jnp.inexact)
+    ]
+    return jnp.all(jnp.stack(finite))
