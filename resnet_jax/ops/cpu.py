@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from . import reference
+from . import reference, small
 from .portable import merged_groups
 from .window import Window, zeros
 
@@ -39,10 +39,15 @@ def input_grad(
     if window.is_pointwise(kernel.shape):
         unit = window._replace(stride=(1, 1), swapped=not window.swapped)
         return _spread(convolve(unit, g, kernel), window.stride, x_shape)
-    vertical = _flipped_padding(window, x_shape, g.shape, kernel.shape, 0)
-    horizontal = _flipped_padding(window, x_shape, g.shape, kernel.shape, 1)
-    if window.stride != (1, 1) or min(*vertical, *horizontal) < 0:
+    # Over the gradient spread out by the stride, the flipped convolution has a stride of 1.
+    sides = [(g.shape[axis] - 1) * window.stride[axis - 1] + 1 for axis in (1, 2)]
+    shape = (g.shape[0], *sides, g.shape[3])
+    vertical = _flipped_padding(window, x_shape, shape, kernel.shape, 0)
+    horizontal = _flipped_padding(window, x_shape, shape, kernel.shape, 1)
+    worth_it = window.stride == (1, 1) or small.is_small(window, g.shape)
+    if not worth_it or min(*vertical, *horizontal) < 0:
         return reference.input_grad(window, x_shape, g, kernel)
+    g, window = _spread(g, window.stride, shape), window._replace(stride=(1, 1))
     padding = (vertical, horizontal)
     flipped = kernel.reshape(-1, *kernel.shape[2:])[::-1].reshape(kernel.shape)
     if window.groups == 1:
@@ -89,7 +94,7 @@ def _flipped_padding(
     kernel_shape: tuple[int, ...],
     axis: int,
 ) -> tuple[int, int]:
-    """Padding of the flipped convolution along an axis, for a stride of 1."""
+    """Padding of the flipped convolution along an axis, over a spread gradient's shape."""
     reach = window.dilation[axis] * (kernel_shape[axis] - 1)
     low = reach - window.padding[axis][0]
     return low, x_shape[axis + 1] + reach - g_shape[axis + 1] - low

@@ -1,7 +1,8 @@
 """The forward convolution for any CPU, without the help of oneDNN.
 
 A 1x1 convolution is a matrix product. A grouped convolution, for which XLA's CPU backend has no
-fast path, runs as a few dense ones, each over several groups with a block-diagonal kernel.
+fast path, runs as a few dense ones, each over several groups with a block-diagonal kernel. Maps
+of a few pixels have a lowering of their own.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from . import reference
+from . import reference, small
 from .window import Window
 
 # Groups are merged until a dense convolution has this many input channels. Twice as many cost
@@ -24,6 +25,8 @@ def forward(window: Window, x: jax.Array, kernel: jax.Array) -> jax.Array:
         x = x[:, :: window.stride[0], :: window.stride[1]]
         inner = 1 if window.swapped else 0
         return lax.dot_general(x, kernel[0, 0], (((3,), (inner,)), ((), ())))
+    if small.is_small(window, window.output_shape(x.shape, kernel.shape)):
+        return small.forward(window, x, kernel)
     if window.groups == 1:
         return reference.forward(window, x, kernel)
     kernels = block_diagonal(kernel, window.groups)
