@@ -41,6 +41,7 @@ from resnet_jax.training import (
     TrainState,
     fit,
     make_optimizer,
+    processes,
     run_lock,
     steps_per_epoch,
 )
@@ -120,6 +121,16 @@ class Recipe:
     """How to use several devices; auto is jit over a mesh of all."""
     dtype: Annotated[str, _choice(*DTYPES)] = "float32"
     """To compute in; parameters, statistics and the loss stay float32."""
+    remat: bool = False
+    """Compute activations again in the backward pass instead of keeping them: less memory."""
+    accumulate_steps: int = 1
+    """Micro-batches a step, one after the other: less memory, BatchNorm of each by itself."""
+    coordinator: str | None = None
+    """host:port of the first of several processes; where it is not given, a cluster's own."""
+    num_processes: int | None = None
+    """Of the run; with coordinator."""
+    process_id: int | None = None
+    """Of this process, from 0; with coordinator."""
     log_every: int = 100
     """Steps between two printed losses."""
     checkpoint_every: int = 0
@@ -172,6 +183,7 @@ def _check(config: Recipe) -> FitConfig:
         seed=config.seed,
         scheduler_on=cast(Literal["valid_acc", "minibatch_loss"], config.scheduler_on),
         evaluate_as_trained=config.recipe == "tutorial",
+        accumulate_steps=config.accumulate_steps,
         log_every=config.log_every,
         checkpoint_every=config.checkpoint_every,
         checkpoint_minutes=config.checkpoint_minutes,
@@ -213,6 +225,7 @@ def make_model(config: Recipe, num_classes: int) -> ResNet:
         num_classes,
         stem=cast(Literal["imagenet", "cifar"], config.stem),
         dtype=DTYPES[config.dtype],
+        remat=config.remat,
     )
 
 
@@ -253,6 +266,9 @@ _FREE = frozenset(
         "epochs",
         "eval_batch_size",
         "parallel",
+        "coordinator",
+        "num_processes",
+        "process_id",
         "log_every",
         "checkpoint_every",
         "checkpoint_minutes",
@@ -330,6 +346,7 @@ def run(config: Recipe, *, reporter: Reporter | None = None) -> Result:
     reporter = Reporter() if reporter is None else reporter
     fit_config = _check(config)
     _check_run_dir(config)
+    processes.wait_for_all("run folder checked")
     if config.compile_cache:
         _keep_compiled()
     with ExitStack() as stack:
@@ -338,17 +355,20 @@ def run(config: Recipe, *, reporter: Reporter | None = None) -> Result:
         dataset = load_dataset(config.dataset, archive=config.archive, data_dir=config.data_dir)
         task, test_transform = _make_task(config, dataset)
         steps_per_epoch(len(task.train), config.batch_size)
-        Engine.create(fit_config.parallel).check_batch_size(config.batch_size)
+        Engine.create(fit_config.parallel).check_batch_size(
+            config.batch_size, config.accumulate_steps
+        )
         resume = config.resume and _has_begun(config.run_dir)
         stack.enter_context(disk_errors_explained(config.run_dir))
         if not resume:
             config.run_dir.mkdir(parents=True, exist_ok=True)
             stack.enter_context(run_lock(config.run_dir))
-            # Another run may have come first.
-            _check_run_dir(config)
             if config.resume:
                 _check_config_file(config)
-            write_report(config.run_dir / CONFIG_FILE, asdict(config))
+            if processes.is_first():
+                # Another run may have come before.
+                _check_run_dir(config)
+                write_report(config.run_dir / CONFIG_FILE, asdict(config))
         elif not CheckpointStore(config.run_dir / "checkpoints").steps:
             _check_config_file(config)
         result = fit(
@@ -359,17 +379,19 @@ def run(config: Recipe, *, reporter: Reporter | None = None) -> Result:
             identity=_identity(config, dataset),
             reporter=reporter,
         )
-        evaluate(
-            config.run_dir,
-            model=task.model,
-            result=result,
-            dataset=dataset,
-            transform=test_transform,
-            random_seed=config.seed if config.recipe == "tutorial" else None,
-            batch_size=config.eval_batch_size,
-            config=asdict(config),
-            reporter=reporter,
-        )
+        if processes.is_first():
+            evaluate(
+                config.run_dir,
+                model=task.model,
+                result=result,
+                dataset=dataset,
+                transform=test_transform,
+                random_seed=config.seed if config.recipe == "tutorial" else None,
+                batch_size=config.eval_batch_size,
+                config=asdict(config),
+                reporter=reporter,
+            )
+        processes.wait_for_all("evaluated")
     return Result(result.history, result.state)
 
 
@@ -412,13 +434,18 @@ def main(defaults: Recipe, argv: Sequence[str] | None, *, description: str) -> i
 
     Returns:
         The exit code: 0; 2 for what the user can mend; 143 or 130 for a run that SIGTERM or
-        SIGINT stopped. All but 0 say why in one line on standard error.
+        SIGINT stopped. All but 0 say why in one line on standard error. A process that has lost
+        another one of its run ends at once, with 1.
     """
     config = None
     try:
         with _sigterm_raises():
             config = parse(defaults, argv, description=description)
-            run(config)
+            processes.initialize(config.coordinator, config.num_processes, config.process_id)
+            with processes.losses_explained():
+                run(config)
+    except processes.ProcessError as error:
+        processes.end_at_once(f"error: {error}")
     except (ValueError, NonFiniteLossError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

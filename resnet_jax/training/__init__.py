@@ -1,5 +1,6 @@
 """Training: optimizer, learning-rate controller, steps, loop and checkpoints."""
 
+from . import processes
 from .batches import Batch, Epoch, EvalPlan, epoch_order, eval_order
 from .checkpoint import CheckpointError, CheckpointStore
 from .history import History, RunRecord
@@ -54,6 +55,7 @@ __all__ = [
     "make_eval_step",
     "make_optimizer",
     "make_train_step",
+    "processes",
     "read_log",
     "run_lock",
     "set_learning_rate",

@@ -20,8 +20,10 @@ import numpy as np
 import optax
 from flax import linen as nn
 from jax import Array
+from rich.console import Console
 
 from ..data import Arrays, epoch_permutation
+from . import processes
 from .batches import Epoch, EvalPlan, epoch_order, eval_order
 from .checkpoint import CheckpointError, CheckpointStore
 from .history import History, RunRecord
@@ -35,6 +37,9 @@ from .progress import Reporter
 from .run_folder import disk_errors_explained, run_lock
 from .state import TrainState, create_state
 from .steps import Prepare, make_eval_step, make_train_step, zero_totals
+
+TOGETHER_EVERY = 10
+"""Steps after which several processes look together at signals and at the clock."""
 
 
 class NonFiniteLossError(ArithmeticError):
@@ -55,6 +60,7 @@ class FitConfig:
         evaluate_as_trained: evaluate the training accuracy on the loader's full batches with
             random crops, as the reference does, instead of on all images with the evaluation's
             transform.
+        accumulate_steps: micro-batches a step, for less memory; see ``train_step``.
         log_every: steps between two printed lines.
         checkpoint_every: steps between two checkpoints inside an epoch; 0 saves at its end only.
         checkpoint_minutes: the same by the clock; 0 does not look at it. Either, or both.
@@ -70,13 +76,20 @@ class FitConfig:
     seed: int = 123
     scheduler_on: Literal["valid_acc", "minibatch_loss"] = "valid_acc"
     evaluate_as_trained: bool = False
+    accumulate_steps: int = 1
     log_every: int = 100
     checkpoint_every: int = 0
     checkpoint_minutes: float = 0.0
     parallel: Parallel = "auto"
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size", "eval_batch_size", "log_every"):
+        for name in (
+            "epochs",
+            "batch_size",
+            "eval_batch_size",
+            "accumulate_steps",
+            "log_every",
+        ):
             if getattr(self, name) < 1:
                 raise ValueError(f"`{name}` (={getattr(self, name)}) must be at least 1")
         for name in ("checkpoint_every", "checkpoint_minutes"):
@@ -211,14 +224,18 @@ def fit(
         Interrupted: if a signal asked to stop.
     """
     engine = Engine.create(config.parallel)
-    engine.check_batch_size(config.batch_size)
+    engine.check_batch_size(config.batch_size, config.accumulate_steps)
     steps_per_epoch(len(task.train.labels), config.batch_size)
+    first = processes.is_first()
     reporter = reporter or Reporter()
+    if not first:
+        reporter = Reporter(Console(quiet=True))
     with ExitStack() as stack:
         store = logbook = None
         if run_dir is not None:
             store = CheckpointStore(run_dir / "checkpoints")
-            logbook = Logbook(run_dir / "metrics.jsonl")
+            log_path = run_dir / "metrics.jsonl"
+            logbook = Logbook(log_path) if first else None
             if resume and not store.folder.is_dir():
                 raise CheckpointError(
                     f"there is no checkpoint to resume from: {store.folder} is missing"
@@ -226,8 +243,9 @@ def fit(
             with disk_errors_explained(run_dir):
                 run_dir.mkdir(parents=True, exist_ok=True)
             stack.enter_context(run_lock(run_dir))
-            if not resume and (store.steps or logbook.path.exists()):
+            if not resume and (store.steps or log_path.exists()):
                 raise CheckpointError(f"{run_dir} holds a run; resume it, or name another folder")
+            processes.wait_for_all("run folder")
             stack.enter_context(store)
         stop = stack.enter_context(StopRequest())
         run = _Run(task, config, engine, store, logbook, identity or {}, reporter, stop)
@@ -270,6 +288,7 @@ class _Run:
             "seed": config.seed,
             "scheduler_on": config.scheduler_on,
             "evaluate_as_trained": config.evaluate_as_trained,
+            "accumulate_steps": config.accumulate_steps,
             "initial_learning_rate": float(get_learning_rate(self.fresh.opt_state)),
             "controller": asdict(task.controller),
             "training_data": describe(task.train),
@@ -277,7 +296,13 @@ class _Run:
             **layout(self.fresh),
         }
 
-        self.train_step = make_train_step(task.model, task.tx, engine=engine, prepare=task.prepare)
+        self.train_step = make_train_step(
+            task.model,
+            task.tx,
+            engine=engine,
+            prepare=task.prepare,
+            accumulate_steps=config.accumulate_steps,
+        )
         self.valid_step = make_eval_step(task.model, engine=engine, prepare=task.prepare_valid)
         self.train_images = engine.replicate((task.train.images, task.train.labels))
         self.train_plan = self._plan(*self.train_images)
@@ -287,6 +312,8 @@ class _Run:
         self.saved_step: int | None = None
         self.saved_at = self.started = time.perf_counter()
         self.seconds_before = 0.0
+        self.signum: int | None = None
+        self.unsaved_seconds = 0.0
 
     def _plan(self, images: Any, labels: Any) -> EvalPlan:
         """Every image once; ``images`` and ``labels`` are on the devices already."""
@@ -325,13 +352,14 @@ class _Run:
         with jax.enable_x64(True):
             rate = float(get_learning_rate(fresh.opt_state))
             record = RunRecord(self.task.controller.init(rate))
-        if store is None or logbook is None:
+        if store is None:
             return fresh, record
         step, damages = store.newest_whole() if resume else (None, {})
         if step is None:
             with disk_errors_explained(store.folder.parent):
                 store.folder.mkdir(exist_ok=True)
-                logbook.rewrite(())
+                if logbook is not None:
+                    logbook.rewrite(())
             if resume:
                 self.reporter.line(f"No checkpoint in {store.folder} yet: starting anew")
             return fresh, record
@@ -349,9 +377,26 @@ class _Run:
                 f"`epochs` (={self.config.epochs}) must be at least {begun}, the epoch that "
                 f"{origin} is of"
             )
-        state = store.read_state(step, fresh)
+        state = store.read_state(step, self.engine.abstract(fresh))
         if not record.step == step == int(state.step):
             raise CheckpointError(f"cannot resume from {origin}: it is of step {record.step}")
+        if logbook is not None:
+            self._tidy(store, logbook, damages, record)
+        changes = changed_versions(saved.get("versions", {}))
+        if changes:
+            self.reporter.line(f"Warning: numbers may differ from before, {changes}")
+        self.reporter.line(f"Resuming after step {step}")
+        self.saved_step = step
+        return state, record
+
+    def _tidy(
+        self,
+        store: CheckpointStore,
+        logbook: Logbook,
+        damages: Mapping[int, str],
+        record: RunRecord,
+    ) -> None:
+        """Puts damaged checkpoints aside, and the log at the step to go on from."""
         with disk_errors_explained(store.folder.parent):
             for damaged, damage in damages.items():
                 place = store.set_aside(damaged)
@@ -359,12 +404,6 @@ class _Run:
                     f"Warning: checkpoint {damaged} is damaged ({damage}); moved to {place}"
                 )
             logbook.rewrite(record.events(self.steps))
-        changes = changed_versions(saved.get("versions", {}))
-        if changes:
-            self.reporter.line(f"Warning: numbers may differ from before, {changes}")
-        self.reporter.line(f"Resuming after step {step}")
-        self.saved_step = step
-        return state, record
 
     def _seconds(self) -> float:
         return self.seconds_before + time.perf_counter() - self.started
@@ -381,7 +420,8 @@ class _Run:
         pending: Array | None = None
         with self.reporter.bar(title, self.steps - done, config.batch_size) as bar:
             for batch in range(done, self.steps):
-                if self.stop.signum is not None:
+                self._look_around(batch)
+                if self.signum is not None:
                     break
                 start = time.perf_counter()
                 state, metrics = self.train_step(state, batches, self.step_key)
@@ -402,6 +442,13 @@ class _Run:
         self._stop_if_asked(state, record)
         return state
 
+    def _look_around(self, step: int) -> None:
+        """Notes a signal that came, and the time; all processes do so at the same step."""
+        if jax.process_count() > 1 and step % TOGETHER_EVERY:
+            return
+        self.signum = int(processes.largest(self.stop.signum or 0)) or None
+        self.unsaved_seconds = processes.largest(time.perf_counter() - self.saved_at)
+
     def _record_last(self, loss: Array, record: RunRecord) -> None:
         """Takes down a loss that no other step is computed beside."""
         start = time.perf_counter()
@@ -412,7 +459,7 @@ class _Run:
         """Whether to save after a step inside an epoch."""
         every, minutes = self.config.checkpoint_every, self.config.checkpoint_minutes
         by_step = every > 0 and step % every == 0
-        return by_step or 0 < 60 * minutes <= time.perf_counter() - self.saved_at
+        return by_step or 0 < 60 * minutes <= self.unsaved_seconds
 
     def _record(self, loss: Array, record: RunRecord) -> None:
         """Takes down the loss of the next step."""
@@ -460,11 +507,12 @@ class _Run:
         record.seconds = self._seconds()
         self._flush()
         self.store.save(
-            self.engine.unreplicate(state),
+            self.engine.to_global(state),
             {"identity": self.identity, "versions": versions(), **record.to_json()},
             best_step=record.best_step,
         )
         self.saved_step, self.saved_at = record.step, time.perf_counter()
+        self.unsaved_seconds = 0.0
 
     def _stop_if_asked(self, state: TrainState, record: RunRecord) -> None:
         """Saves and raises, if a signal came.
@@ -472,7 +520,7 @@ class _Run:
         Raises:
             Interrupted: saying after which step.
         """
-        signum = self.stop.signum
+        signum = self.signum
         if signum is None:
             return
         kept = ""
@@ -529,14 +577,15 @@ class _Run:
         totals = self.engine.replicate(zero_totals())
         steps = plan.order.shape[-2]
         with self.reporter.bar(title, steps, self.config.eval_batch_size) as bar:
-            for _ in range(steps):
+            for number in range(steps):
+                self._look_around(number)
                 self._stop_if_asked(state, record)
                 before = totals
                 totals = self.valid_step(state.variables, plan, totals, self.eval_key)
                 jax.block_until_ready(before)
                 bar.advance()
-        correct = int(self.engine.unreplicate(totals).correct)
-        return 100.0 * correct / int(np.asarray(plan.valid).sum())
+        totals = self.engine.unreplicate(totals)
+        return 100.0 * int(totals.correct) / int(totals.count)
 
     def _set_learning_rate(self, state: TrainState, learning_rate: float) -> TrainState:
         rate = self.engine.replicate(np.float32(learning_rate))

@@ -1,8 +1,8 @@
 """One interface over the two ways to use several devices: ``jit`` over a mesh, and ``pmap``.
 
-Both share out the batch and keep the state whole on every device. Under ``jit`` the compiler
-inserts the reductions and BatchNorm's statistics are global by themselves; under ``pmap`` the
-step names them, over a mapped axis. The devices may belong to several processes
+Both share out the batch, keep the state whole on every device, and run the same body on each
+device's share, which names its reductions over a mapped axis: one for all gradients, and one for
+each BatchNorm and direction. The devices may belong to several processes
 (``training.processes``): each then runs the same program and supplies what its devices hold.
 """
 
@@ -75,8 +75,8 @@ class Engine:
 
     @property
     def mapped_axis(self) -> str | None:
-        """The axis name that a step must reduce over; None where the compiler does it."""
-        return self.axis_name if self.parallel == "pmap" else None
+        """The axis name that a step must reduce over; None where one device has it all."""
+        return None if self.parallel == "jit" and self.num_devices == 1 else self.axis_name
 
     def check_batch_size(self, batch_size: int, accumulate_steps: int = 1) -> None:
         """Raises if the devices cannot share a training batch evenly.
@@ -105,22 +105,13 @@ class Engine:
         """The model as a step of this engine calls it.
 
         Args:
-            model: under ``pmap`` its ``axis_name`` is set to the mapped axis, where it has one
-                that is None, so that BatchNorm shares its statistics.
+            model: its ``axis_name`` is set to the mapped axis, where it has one that is None, so
+                that BatchNorm shares its statistics.
             sync_batch_norm: False leaves ``axis_name`` alone.
-
-        Raises:
-            ValueError: if ``sync_batch_norm`` is False under ``jit``, where statistics are of the
-                whole batch whatever the model does.
         """
-        if self.mapped_axis is None:
-            if not sync_batch_norm:
-                raise ValueError(
-                    "`sync_batch_norm` (=False) needs `parallel` (='jit') to be 'pmap'; under "
-                    "jit the statistics are of the whole batch"
-                )
+        if self.mapped_axis is None or not sync_batch_norm:
             return model
-        if not sync_batch_norm or getattr(model, "axis_name", "") is not None:
+        if getattr(model, "axis_name", "") is not None:
             return model
         return model.clone(axis_name=self.mapped_axis)
 
@@ -207,14 +198,18 @@ class Engine:
         sharding = NamedSharding(self.mesh.local_mesh, PartitionSpec(self.axis_name))
         return jax.make_array_from_callback(host.shape, sharding, host.__getitem__)
 
+    def _spec(self, axis: int) -> PartitionSpec:
+        return PartitionSpec() if axis < 0 else PartitionSpec(*[None] * axis, self.axis_name)
+
     def _sharding(self, axis: int) -> NamedSharding:
-        spec = PartitionSpec() if axis < 0 else PartitionSpec(*[None] * axis, self.axis_name)
-        return NamedSharding(self.mesh, spec)
+        return NamedSharding(self.mesh, self._spec(axis))
 
     def compile_train(self, body: Callable[..., Any]) -> Callable[..., Any]:
         """Compiles ``body(state, batch, key) -> (state, metrics)``, donating the state."""
         if self.parallel == "jit":
-            return jax.jit(body, donate_argnums=0, out_shardings=self._sharding(-1))
+            return jax.jit(
+                self._on_each_device(body), donate_argnums=0, out_shardings=self._sharding(-1)
+            )
         return jax.pmap(
             body,
             axis_name=self.axis_name,
@@ -227,10 +222,30 @@ class Engine:
     def compile_eval(self, body: Callable[..., Any]) -> Callable[..., Any]:
         """Compiles ``body(variables, plan, totals, key) -> totals``."""
         if self.parallel == "jit":
-            return jax.jit(body, out_shardings=self._sharding(-1))
+            return jax.jit(self._on_each_device(body), out_shardings=self._sharding(-1))
         return jax.pmap(
             body,
             axis_name=self.axis_name,
             devices=self.mesh.devices.tolist(),
             in_axes=(0, 0, 0, None),
         )
+
+    def _on_each_device(self, body: Callable[..., Any]) -> Callable[..., Any]:
+        """The body over the mesh: its second argument is shared out, all else is whole."""
+        if self.mapped_axis is None:
+            return body
+
+        def over_mesh(first: Any, batch: Any, *rest: Any) -> Any:
+            whole = PartitionSpec()
+            shares = jax.tree.map(self._spec, batch.split_axes)
+            mapped = jax.shard_map(
+                body,
+                mesh=self.mesh,
+                in_specs=(whole, shares, *[whole] * len(rest)),
+                out_specs=whole,
+                # The body reduces its gradients itself, as under pmap.
+                check_vma=False,
+            )
+            return mapped(first, batch, *rest)
+
+        return over_mesh

@@ -1,6 +1,14 @@
 """The training step and the evaluation step: pure functions over pytrees.
 
 ``make_train_step`` and ``make_eval_step`` compile them for one device or several.
+
+BatchNorm in training takes its statistics from the whole batch by default, whatever the number
+of devices, so that this number changes no result. They may also stay per device
+(``sync_batch_norm=False``): each device then normalises with the statistics of its own examples,
+and the running statistics are averaged over the devices, so that all keep the same ones. torch's
+``DistributedDataParallel`` normalises likewise, but keeps the running statistics of rank 0.
+A model takes part by an attribute ``axis_name``, as ``ResNet`` has; the statistics of one without
+it stay per device.
 """
 
 from __future__ import annotations
@@ -15,9 +23,10 @@ import optax
 from flax import linen as nn
 from flax import struct
 from jax import Array, lax
+from jax.flatten_util import ravel_pytree
 
 from .batches import Batch, Epoch, EvalPlan
-from .parallel import Engine
+from .parallel import Engine, Parallel
 from .state import TrainState
 
 LossFunction = Callable[[Array, Array], Array]
@@ -58,6 +67,25 @@ def example_keys(key: Array, count: int, axis_name: str | None = None) -> Array:
     return lax.dynamic_slice_in_dim(keys, lax.axis_index(axis_name) * count, count)
 
 
+def _micro_batches(tree: Any, count: int) -> Any:
+    """Cuts the leading axis into ``count`` strided parts, ``[count, batch / count, ...]``.
+
+    Strided, because each device can cut what it holds, and part ``i`` has the same examples on
+    any number of devices.
+    """
+
+    def cut(leaf: Array) -> Array:
+        return jnp.moveaxis(jnp.reshape(leaf, (-1, count, *leaf.shape[1:])), 1, 0)
+
+    return jax.tree.map(cut, tree)
+
+
+def _average(tree: Any, axis_name: str) -> Any:
+    """The mean over a mapped axis, in one reduction."""
+    flat, unravel = ravel_pytree(tree)
+    return unravel(lax.pmean(flat, axis_name))
+
+
 def train_step(
     state: TrainState,
     batch: Batch | Epoch,
@@ -67,6 +95,7 @@ def train_step(
     tx: optax.GradientTransformation,
     loss_fn: LossFunction = cross_entropy,
     prepare: Prepare = as_is,
+    accumulate_steps: int = 1,
     axis_name: str | None = None,
 ) -> tuple[TrainState, dict[str, Array]]:
     """One step: forward in training mode, mean loss, backward, optimizer.
@@ -79,23 +108,53 @@ def train_step(
         tx: the optimizer.
         loss_fn: the loss per example.
         prepare: transforms the batch on the device.
-        axis_name: the mapped axis over which gradients and loss are averaged, if any.
+        accumulate_steps: micro-batches, done one after the other in less memory; their gradients
+            and losses are averaged. BatchNorm normalises each with its own statistics and moves
+            the running ones once for each, so that a model with BatchNorm gets other numbers
+            than from the whole batch; without it they are the same.
+        axis_name: the mapped axis over which gradients and loss are averaged, if any, and the
+            running statistics, too, where the model does not share them (its ``axis_name``).
 
     Returns:
         The state after, and ``{"loss": the batch's mean loss}``.
     """
     images, labels = batch.take(state.step)
     keys = example_keys(jax.random.fold_in(key, state.step), images.shape[0], axis_name)
-    images, labels = prepare(images, labels, keys)
 
-    def mean_loss(params: Any) -> tuple[Array, Any]:
-        variables = {"params": params, "batch_stats": state.batch_stats}
+    def mean_loss(params: Any, batch_stats: Any, examples: Any) -> tuple[Array, Any]:
+        images, labels = prepare(*examples)
+        variables = {"params": params, "batch_stats": batch_stats}
         logits, updates = model.apply(variables, images, train=True, mutable=["batch_stats"])
         return loss_fn(logits, labels).mean(), updates.get("batch_stats", {})
 
-    (loss, batch_stats), gradients = jax.value_and_grad(mean_loss, has_aux=True)(state.params)
+    def micro_step(batch_stats: Any, examples: Any) -> tuple[Any, tuple[Array, Any]]:
+        (loss, batch_stats), gradients = jax.value_and_grad(mean_loss, has_aux=True)(
+            state.params, batch_stats, examples
+        )
+        return batch_stats, (loss, gradients)
+
+    examples = (images, labels, keys)
+    if accumulate_steps == 1:
+        batch_stats, (loss, gradients) = micro_step(state.batch_stats, examples)
+    else:
+
+        def accumulate(carry: Any, examples: Any) -> tuple[Any, None]:
+            batch_stats, sums = carry
+            batch_stats, results = micro_step(batch_stats, examples)
+            return (batch_stats, jax.tree.map(jnp.add, sums, results)), None
+
+        parts = _micro_batches(examples, accumulate_steps)
+        first = jax.tree.map(lambda leaf: leaf[0], parts)
+        shapes = jax.eval_shape(micro_step, state.batch_stats, first)[1]
+        zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
+        (batch_stats, sums), _ = lax.scan(accumulate, (state.batch_stats, zeros), parts)
+        loss, gradients = jax.tree.map(lambda leaf: leaf / accumulate_steps, sums)
+
     if axis_name is not None:
-        loss, gradients = lax.pmean((loss, gradients), axis_name)
+        if getattr(model, "axis_name", None) == axis_name:
+            loss, gradients = _average((loss, gradients), axis_name)
+        else:
+            loss, gradients, batch_stats = _average((loss, gradients, batch_stats), axis_name)
     updates, opt_state = tx.update(gradients, state.opt_state, state.params)
     state = state.replace(  # type: ignore[attr-defined]
         step=state.step + 1,
@@ -112,18 +171,21 @@ class Totals:
 
     Attributes:
         step: batches evaluated.
+        count: examples evaluated.
         correct: examples classified rightly.
         loss: sum of the examples' losses.
     """
 
     step: Array
+    count: Array
     correct: Array
     loss: Array
 
 
 def zero_totals() -> Totals:
     """The sums before the first batch."""
-    return Totals(jnp.zeros((), jnp.int32), jnp.zeros((), jnp.int32), jnp.zeros((), jnp.float32))
+    zero = jnp.zeros((), jnp.int32)
+    return Totals(zero, zero, zero, jnp.zeros((), jnp.float32))
 
 
 def eval_step(
@@ -153,42 +215,64 @@ def eval_step(
     keys = example_keys(jax.random.fold_in(key, totals.step), images.shape[0], axis_name)
     images, labels = prepare(images, labels, keys)
     logits = cast(Array, model.apply(variables, images))
+    count = jnp.sum(valid, dtype=jnp.int32)
     correct = jnp.sum(valid & (jnp.argmax(logits, -1) == labels), dtype=jnp.int32)
     loss = jnp.sum(jnp.where(valid, loss_fn(logits, labels), 0.0))
     if axis_name is not None:
-        correct, loss = lax.psum((correct, loss), axis_name)
-    return Totals(totals.step + 1, totals.correct + correct, totals.loss + loss)
+        count, correct, loss = lax.psum((count, correct, loss), axis_name)
+    return Totals(
+        totals.step + 1, totals.count + count, totals.correct + correct, totals.loss + loss
+    )
+
+
+def _engine(engine: Engine | None, parallel: Parallel | None) -> Engine:
+    if engine is None:
+        return Engine.create("auto" if parallel is None else parallel)
+    if parallel is not None:
+        raise ValueError(f"give `parallel` (={parallel!r}) or `engine`, not both")
+    return engine
 
 
 def make_train_step(
     model: nn.Module,
     tx: optax.GradientTransformation,
     *,
+    parallel: Parallel | None = None,
     engine: Engine | None = None,
     loss_fn: LossFunction = cross_entropy,
     prepare: Prepare = as_is,
+    accumulate_steps: int = 1,
+    sync_batch_norm: bool = True,
 ) -> Callable[[TrainState, Batch | Epoch, Array], tuple[TrainState, dict[str, Array]]]:
-    """Compiles ``train_step`` for an engine's devices; the state's buffers are donated.
+    """Compiles ``train_step`` for all devices or an engine's; the state's buffers are donated.
 
     Args:
-        model: the model; under ``pmap`` its ``axis_name`` is set to the engine's where it is
+        model: the model; on several devices its ``axis_name`` is set to the engine's where it is
             None, so that BatchNorm shares its statistics.
         tx: the optimizer.
-        engine: the devices and how to use them; None is ``Engine.create()``.
+        parallel: ``"jit"`` over a mesh of all devices (the default, also as ``"auto"``) or
+            ``"pmap"``: short for ``engine=Engine.create(parallel)``.
+        engine: the devices and how to use them.
         loss_fn: the loss per example.
         prepare: transforms the batch on the device.
+        accumulate_steps: micro-batches; see ``train_step``.
+        sync_batch_norm: False leaves BatchNorm's statistics per device.
 
     Returns:
         ``step(state, batch, key) -> (state, metrics)``, for a state of ``engine.replicate`` and a
         batch of ``engine.place``.
+
+    Raises:
+        ValueError: for an unknown ``parallel`` or one beside an engine.
     """
-    engine = Engine.create() if engine is None else engine
+    engine = _engine(engine, parallel)
     body = partial(
         train_step,
-        model=engine.bind(model),
+        model=engine.bind(model, sync_batch_norm=sync_batch_norm),
         tx=tx,
         loss_fn=loss_fn,
         prepare=prepare,
+        accumulate_steps=accumulate_steps,
         axis_name=engine.mapped_axis,
     )
     return engine.compile_train(body)
@@ -197,23 +281,28 @@ def make_train_step(
 def make_eval_step(
     model: nn.Module,
     *,
+    parallel: Parallel | None = None,
     engine: Engine | None = None,
     loss_fn: LossFunction = cross_entropy,
     prepare: Prepare = as_is,
 ) -> Callable[[Any, EvalPlan, Totals, Array], Totals]:
-    """Compiles ``eval_step`` for an engine's devices.
+    """Compiles ``eval_step`` for all devices or an engine's.
 
     Args:
         model: the model.
-        engine: the devices and how to use them; None is ``Engine.create()``.
+        parallel: short for ``engine=Engine.create(parallel)``.
+        engine: the devices and how to use them.
         loss_fn: the loss per example.
         prepare: transforms the batch on the device.
 
     Returns:
         ``step(variables, plan, totals, key) -> totals``, for variables and totals of
         ``engine.replicate`` and a plan of ``engine.place``.
+
+    Raises:
+        ValueError: for an unknown ``parallel`` or one beside an engine.
     """
-    engine = Engine.create() if engine is None else engine
+    engine = _engine(engine, parallel)
     body = partial(
         eval_step, model=model, loss_fn=loss_fn, prepare=prepare, axis_name=engine.mapped_axis
     )

@@ -1,10 +1,13 @@
 """The steps on one device and on eight, under jit and pmap: the same numbers, compiled once."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import resnet_jax as rj
 from resnet_jax.training import (
     Batch,
     Engine,
@@ -20,6 +23,7 @@ from resnet_jax.training import (
 )
 
 ENGINES = [("jit", 1), ("jit", 8), ("pmap", 1), ("pmap", 8)]
+EVAL_ENGINES = [(parallel, count) for parallel in ("jit", "pmap") for count in (1, 2, 3, 8)]
 
 
 def engine_of(parallel, count):
@@ -99,8 +103,8 @@ def test_replicate_leaves_the_original_usable(task):
     assert not any(leaf.is_deleted() for leaf in jax.tree.leaves(state))
 
 
-@pytest.mark.parametrize(("parallel", "count"), ENGINES)
-@pytest.mark.parametrize("number", [1, 37, 64])
+@pytest.mark.parametrize(("parallel", "count"), EVAL_ENGINES)
+@pytest.mark.parametrize("number", [1, 37])
 def test_evaluation_is_exact_on_ragged_sets(task, images, parallel, count, number):
     engine = engine_of(parallel, count)
     pixels, labels = images.images[:number], images.labels[:number]
@@ -117,6 +121,7 @@ def test_evaluation_is_exact_on_ragged_sets(task, images, parallel, count, numbe
     for _ in range(plan.order.shape[-2]):
         totals = step(engine.replicate(variables), plan, totals, engine.share(jax.random.key(2)))
     totals = engine.unreplicate(totals)
+    assert int(totals.count) == number
     assert int(totals.correct) == int((logits.argmax(-1) == labels).sum())
     assert float(totals.loss) == pytest.approx(float(losses.sum()), rel=1e-5)
 
@@ -127,8 +132,67 @@ def test_batches_that_devices_cannot_share():
     with pytest.raises(ValueError, match="would do: 8"):
         engine_of("jit", 8).check_batch_size(3)
     engine_of("jit", 8).check_batch_size(24)
+    with pytest.raises(ValueError, match=r"`accumulate_steps` \(=4\).*would do: 32 or 64"):
+        engine_of("jit", 8).check_batch_size(40, 4)
+    with pytest.raises(ValueError, match=r"`accumulate_steps` \(=0\) must be at least 1"):
+        engine_of("jit", 8).check_batch_size(8, 0)
 
 
 def test_unknown_parallel():
     with pytest.raises(ValueError, match=r"`parallel` \(='ddp'\) must be"):
         Engine.create("ddp")
+
+
+def test_parallel_or_an_engine(task):
+    with pytest.raises(ValueError, match=r"`parallel` \(='jit'\) or `engine`, not both"):
+        make_train_step(task.model, task.tx, parallel="jit", engine=engine_of("jit", 1))
+    with pytest.raises(ValueError, match=r"`parallel` \(='ddp'\) must be"):
+        make_eval_step(task.model, parallel="ddp")
+
+
+def one_step(model, task, images, engine, **options):
+    """The state after a step over 32 images."""
+    step = make_train_step(model, task.tx, engine=engine, prepare=task.prepare_valid, **options)
+    batch = engine.place(Batch(images.images[:32], images.labels[:32]))
+    state = engine.replicate(create_state(model, task.tx, jax.random.key(0), (1, 8, 8, 1)))
+    state, metrics = step(state, batch, engine.share(jax.random.key(1)))
+    return float(metrics["loss"]), state
+
+
+def assert_close(result, expected):
+    for leaf, wanted in zip(jax.tree.leaves(result), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_allclose(leaf, wanted, rtol=1e-4, atol=1e-5)
+
+
+def test_accumulated_gradients_are_those_of_the_whole_batch(task, images):
+    """Of a model whose normalisation does not look at the batch."""
+    model = task.model.clone(norm_layer=partial(rj.GroupNorm, num_groups=4))
+    loss, whole = one_step(model, task, images, engine_of("jit", 1))
+    accumulated_loss, parts = one_step(model, task, images, engine_of("jit", 1), accumulate_steps=4)
+    assert accumulated_loss == pytest.approx(loss, rel=1e-5)
+    assert_close(parts, whole)
+
+
+def test_micro_batches_do_not_depend_on_the_devices(task, images):
+    """BatchNorm sees which examples are in a micro-batch together."""
+    loss, one = one_step(task.model, task, images, engine_of("jit", 1), accumulate_steps=4)
+    engine = engine_of("jit", 4)
+    shared_loss, four = one_step(task.model, task, images, engine, accumulate_steps=4)
+    assert shared_loss == pytest.approx(loss, rel=1e-5)
+    assert_close(four, one)
+
+
+def test_statistics_per_device(task, images):
+    """Each device normalises with its own; the running ones are their average."""
+    engine = engine_of("pmap", 2)
+    _, state = one_step(task.model, task, images, engine, sync_batch_norm=False)
+    variables = create_state(task.model, task.tx, jax.random.key(0), (1, 8, 8, 1)).variables
+    halves = []
+    for part in (slice(0, 16), slice(16, 32)):
+        prepared, _ = task.prepare_valid(jnp.asarray(images.images[part]), None, None)
+        _, updates = task.model.apply(variables, prepared, train=True, mutable=["batch_stats"])
+        halves.append(updates["batch_stats"])
+    average = jax.tree.map(lambda *leaves: sum(leaves) / 2, *halves)
+    assert_close(engine.unreplicate(state).batch_stats, average)
+    first, second = (jax.tree.map(lambda leaf, i=i: leaf[i], state.batch_stats) for i in (0, 1))
+    assert all(jax.tree.leaves(jax.tree.map(lambda a, b: bool((a == b).all()), first, second)))

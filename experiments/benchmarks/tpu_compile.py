@@ -1,0 +1,261 @@
+"""Training steps compiled ahead of time for TPU v5e chips, on a machine without any.
+
+    pip install -e '.[tpu]'
+    python -m experiments.benchmarks.tpu_compile
+
+It prints, for each network and chip, what the compiler says of one step: floating-point
+operations, bytes that cross the memory, peak memory, and the number and bytes of collectives;
+beside a plain Flax twin of the same network. A second table gives the collectives' bytes for
+other numbers of chips. A compilation takes minutes of all cores; nothing is run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import linen as nn
+from jax import Array
+from jax.experimental import topologies
+from jax.sharding import NamedSharding, PartitionSpec
+
+from resnet_jax.models import VARIANTS, BasicBlock, ResNet, create_model
+from resnet_jax.training import (
+    Batch,
+    Engine,
+    TrainState,
+    make_optimizer,
+    make_train_step,
+    train_step,
+)
+
+NETWORKS = ("resnet34", "resnet50", "resnext50_32x4d")
+BUILDS = ("shared statistics", "per-device statistics", "plain Flax")
+TOPOLOGY = "v5e:2x4"
+SIZE = 110
+CHIPS = (1, 8, 64, 256)
+
+_COLLECTIVE = re.compile(
+    r" = (?P<shape>.+?) (?P<name>all-reduce|all-gather|reduce-scatter|all-to-all|"
+    r"collective-permute)(?:-start)?\("
+)
+_ARRAY = re.compile(r"\b(?P<type>pred|[a-z]+(?P<bits>\d+)\w*)\[(?P<shape>[\d,]*)\]")
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What the compiler says of one step, for one chip.
+
+    Attributes:
+        flops: floating-point operations.
+        bytes_accessed: of the chip's memory.
+        peak_bytes: of memory, at most at one time.
+        collectives: how many.
+        collective_bytes: of their results.
+        seconds: that the compilation took.
+    """
+
+    flops: float
+    bytes_accessed: float
+    peak_bytes: int
+    collectives: int
+    collective_bytes: int
+    seconds: float
+
+
+def collective_sizes(program: str) -> list[int]:
+    """Bytes of the result of every collective in a compiled program's text.
+
+    >>> collective_sizes("%a = (f32[64]{0}, bf16[2,3]{1,0}) all-reduce(%b, %c), channel_id=1")
+    [268]
+    """
+    return [_bytes(match["shape"]) for match in _COLLECTIVE.finditer(program)]
+
+
+def _bytes(shape: str) -> int:
+    total = 0
+    for array in _ARRAY.finditer(shape):
+        size = int(array["bits"]) // 8 if array["bits"] else 1
+        for side in filter(None, array["shape"].split(",")):
+            size *= int(side)
+        total += size
+    return total
+
+
+def ring_bytes(payload: int, chips: int) -> float:
+    """Bytes that each chip sends to reduce ``payload`` bytes over a ring.
+
+    References:
+        Patarasuk and Yuan 2009, https://doi.org/10.1016/j.jpdc.2008.09.002
+    """
+    return 2 * (chips - 1) / chips * payload
+
+
+class PlainBlock(nn.Module):
+    """A residual block of ``nn.Conv`` and ``nn.BatchNorm``, Basic or Bottleneck."""
+
+    planes: int
+    stride: int
+    bottleneck: bool
+    groups: int
+    base_width: int
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        """Maps ``[batch, height, width, in]`` to ``[batch, height', width', out]``."""
+        conv = partial(nn.Conv, use_bias=False, dtype=jnp.bfloat16)
+        norm = partial(nn.BatchNorm, use_running_average=False, dtype=jnp.bfloat16)
+        planes, stride = self.planes, (self.stride, self.stride)
+        if self.bottleneck:
+            width = planes * self.base_width // 64 * self.groups
+            y = nn.relu(norm()(conv(width, (1, 1))(x)))
+            y = conv(width, (3, 3), stride, padding=1, feature_group_count=self.groups)(y)
+            y = norm()(conv(planes * 4, (1, 1))(nn.relu(norm()(y))))
+        else:
+            y = nn.relu(norm()(conv(planes, (3, 3), stride, padding=1)(x)))
+            y = norm()(conv(planes, (3, 3), padding=1)(y))
+        if y.shape != x.shape:
+            x = norm()(conv(y.shape[-1], (1, 1), stride)(x))
+        return nn.relu(x + y)
+
+
+class PlainResNet(nn.Module):
+    """The twin: a ResNet as one would write it in Flax, under ``jit``."""
+
+    variant: str
+
+    @nn.compact
+    def __call__(self, x: Array, train: bool = True) -> Array:
+        """The logits ``[batch, 10]`` in training mode."""
+        assert train
+        variant = VARIANTS[self.variant]
+        x = nn.Conv(64, (7, 7), (2, 2), padding=3, use_bias=False, dtype=jnp.bfloat16)(x)
+        x = nn.relu(nn.BatchNorm(use_running_average=False, dtype=jnp.bfloat16)(x))
+        x = nn.max_pool(x, (3, 3), (2, 2), padding=((1, 1), (1, 1)))
+        for stage, count in enumerate(variant.layers):
+            for index in range(count):
+                x = PlainBlock(
+                    planes=64 * 2**stage,
+                    stride=2 if stage and not index else 1,
+                    bottleneck=variant.block is not BasicBlock,
+                    groups=variant.groups,
+                    base_width=variant.width_per_group,
+                )(x)
+        return nn.Dense(10)(x.mean((1, 2), dtype=jnp.float32))
+
+
+def _model(network: str, build: str) -> nn.Module:
+    if build == "plain Flax":
+        return PlainResNet(network)
+    model: ResNet = create_model(network, 10, dtype=jnp.bfloat16)
+    return model
+
+
+def _state(model: nn.Module, tx: optax.GradientTransformation) -> TrainState:
+    """The shapes of a state."""
+
+    def make(key: Array) -> TrainState:
+        variables = model.init(key, jnp.zeros((2, SIZE, SIZE, 3)), train=True)
+        params = variables["params"]
+        return TrainState(
+            jnp.zeros((), jnp.int32), params, variables["batch_stats"], tx.init(params)
+        )
+
+    return jax.eval_shape(make, jax.random.key(0))
+
+
+def compile_step(network: str, build: str, devices: Sequence[Any], images_per_chip: int) -> Cost:
+    """Compiles a training step.
+
+    Args:
+        network: one of ``NETWORKS``.
+        build: one of ``BUILDS``.
+        devices: of a topology.
+        images_per_chip: of a step.
+    """
+    start = time.perf_counter()
+    engine = Engine.create("jit", devices=devices)
+    model, tx = _model(network, build), make_optimizer(0.1)
+    state, key = engine.abstract((_state(model, tx), jax.eval_shape(jax.random.key, 0)))
+    sharding = NamedSharding(engine.mesh, PartitionSpec(engine.axis_name))
+    images = images_per_chip * len(devices)
+    batch = Batch(
+        jax.ShapeDtypeStruct((images, SIZE, SIZE, 3), jnp.bfloat16, sharding=sharding),
+        jax.ShapeDtypeStruct((images,), jnp.int32, sharding=sharding),
+    )
+    step: Any
+    if build == "plain Flax":
+        # As one would write it: the compiler finds the reductions.
+        body = partial(train_step, model=model, tx=tx)
+        step = jax.jit(
+            body, donate_argnums=0, out_shardings=NamedSharding(engine.mesh, PartitionSpec())
+        )
+    else:
+        sync = build == "shared statistics"
+        step = make_train_step(model, tx, engine=engine, sync_batch_norm=sync)
+    compiled = step.lower(state, batch, key).compile()
+    costs, sizes = compiled.cost_analysis(), collective_sizes(compiled.as_text())
+    return Cost(
+        flops=costs["flops"],
+        bytes_accessed=costs["bytes accessed"],
+        peak_bytes=compiled.memory_analysis().peak_memory_in_bytes,
+        collectives=len(sizes),
+        collective_bytes=sum(sizes),
+        seconds=time.perf_counter() - start,
+    )
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command; returns its exit code."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=list(NETWORKS))
+    parser.add_argument("--builds", nargs="+", choices=BUILDS, default=list(BUILDS))
+    parser.add_argument("--images-per-chip", type=int, default=256, help="of a step")
+    options = parser.parse_args(argv)
+
+    # The chips are described, not there: no question to a metadata server, nothing runs.
+    os.environ.setdefault("TPU_SKIP_MDS_QUERY", "1")
+    jax.config.update("jax_platforms", "cpu")
+    devices = topologies.get_topology_desc(platform="tpu", topology_name=TOPOLOGY).devices
+    print(
+        f"A step on {len(devices)} TPU v5e chips, {options.images_per_chip} images of "
+        f"{SIZE}x{SIZE} a chip, bfloat16; the figures are for one chip.\n"
+    )
+    print("| network | build | GFLOP | GB accessed | peak GB | collectives | MB | compiled in s |")
+    print("| --- | --- | --- | --- | --- | --- | --- | --- |")
+    costs: dict[tuple[str, str], Cost] = {}
+    for network in options.networks:
+        for build in options.builds:
+            cost = compile_step(network, build, devices, options.images_per_chip)
+            costs[network, build] = cost
+            print(
+                f"| {network} | {build} | {cost.flops / 1e9:.0f} | {cost.bytes_accessed / 1e9:.2f} "
+                f"| {cost.peak_bytes / 1e9:.2f} | {cost.collectives} "
+                f"| {cost.collective_bytes / 1e6:.2f} | {cost.seconds:.0f} |",
+                flush=True,
+            )
+    print(
+        "\nMB that each chip sends a step, with the images a chip kept: on paper, 2 (n - 1) / n "
+        f"times the collectives' bytes of the program compiled for {len(devices)}.\n"
+    )
+    print("| network | build | " + " | ".join(f"{chips} chips" for chips in CHIPS) + " |")
+    print("| --- " * (2 + len(CHIPS)) + "|")
+    for (network, build), cost in costs.items():
+        sent = (ring_bytes(cost.collective_bytes, chips) / 1e6 for chips in CHIPS)
+        print(f"| {network} | {build} | " + " | ".join(f"{value:.1f}" for value in sent) + " |")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

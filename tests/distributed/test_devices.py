@@ -1,0 +1,54 @@
+"""Eight devices give the numbers of one, under jit and pmap, in float32 and in float64."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from tiny import MODELS, Job, first_devices, host
+
+STEPS = 5
+
+
+@functools.cache
+def single(kind, dtype):
+    job = Job(first_devices("jit", 1), kind, dtype=dtype)
+    losses, state = job.train(job.engine.replicate(job.fresh()), range(STEPS))
+    return losses, host(state)
+
+
+@pytest.mark.parametrize("parallel", ["jit", "pmap"])
+@pytest.mark.parametrize("kind", MODELS)
+@pytest.mark.parametrize(
+    ("dtype", "tolerance"), [(jnp.float32, 1e-4), (jnp.float64, 1e-9)], ids=["float32", "float64"]
+)
+def test_eight_devices_as_one(kind, parallel, dtype, tolerance):
+    with jax.enable_x64(dtype == jnp.float64):
+        job = Job(first_devices(parallel, 8), kind, dtype=dtype)
+        first, state = job.train(job.engine.replicate(job.fresh()), range(1))
+        traces = job.traces
+        losses, state = job.train(state, range(1, STEPS))
+        expected_losses, expected = single(kind, dtype)
+        result = host(job.engine.unreplicate(state))
+    assert result[0] == STEPS
+    assert job.traces == traces
+    if parallel == "jit":
+        assert job.step._cache_size() == 1
+    np.testing.assert_allclose(first + losses, expected_losses, rtol=tolerance)
+    for leaf, wanted in zip(result, expected, strict=True):
+        assert leaf.dtype == wanted.dtype
+        scale = max(np.abs(wanted).max(), 1e-3)
+        np.testing.assert_allclose(leaf, wanted, rtol=tolerance, atol=tolerance * scale)
+
+
+@pytest.mark.parametrize("parallel", ["jit", "pmap"])
+def test_nothing_is_exchanged_but_sums(parallel):
+    """Every device keeps its examples: no activation and no parameter moves."""
+    engine = first_devices(parallel, 8)
+    job = Job(engine)
+    state, batch = engine.replicate(job.fresh()), job.batch(0)
+    text = job.step.lower(state, batch, job.key).compile().as_text()
+    for other in ("all-gather", "all-to-all", "collective-permute", "reduce-scatter"):
+        assert f" {other}(" not in text
+    assert " all-reduce(" in text

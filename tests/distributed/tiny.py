@@ -1,0 +1,107 @@
+"""A tiny job that runs the same in one process and in several, on any number of devices."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from sklearn.datasets import load_digits
+
+import resnet_jax as rj
+from resnet_jax.training import (
+    Batch,
+    Engine,
+    EvalPlan,
+    create_state,
+    cross_entropy,
+    eval_order,
+    make_eval_step,
+    make_optimizer,
+    make_train_step,
+    zero_totals,
+)
+
+SHAPE = (1, 8, 8, 1)
+BATCH = 32
+MODELS = {
+    "basic": {"block": rj.BasicBlock},
+    "bottleneck": {"block": rj.Bottleneck},
+    "grouped": {"block": rj.Bottleneck, "groups": 4, "width_per_group": 32},
+}
+
+
+def digits(count):
+    images, labels = load_digits(return_X_y=True)
+    pixels = (images.reshape(-1, 8, 8, 1) / 16).astype(np.float32)
+    return pixels[:count], labels[:count].astype(np.int32)
+
+
+def tiny_model(kind="basic", **options):
+    options = {**MODELS[kind], **options}
+    return rj.ResNet(layers=(1, 1, 1, 1), num_classes=10, base_planes=4, stem="cifar", **options)
+
+
+class Job:
+    """Steps of a model over batches of digits."""
+
+    def __init__(self, engine, kind="basic", *, dtype=jnp.float32, **step_options):
+        self.engine, self.dtype = engine, dtype
+        self.model = tiny_model(kind, dtype=dtype)
+        self.tx = make_optimizer(0.05)
+        self.traces = 0
+        self.step = make_train_step(
+            self.model, self.tx, engine=engine, loss_fn=self.loss, **step_options
+        )
+        self.images, self.labels = digits(8 * BATCH)
+        self.key = engine.share(jax.random.key(1))
+
+    def loss(self, logits, labels):
+        """Counts how often it is traced."""
+        self.traces += 1
+        return cross_entropy(logits, labels)
+
+    def fresh(self):
+        state = create_state(self.model, self.tx, jax.random.key(0), SHAPE)
+
+        def widen(leaf):
+            return leaf.astype(self.dtype) if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf
+
+        return jax.tree.map(widen, state)
+
+    def batch(self, number, *, local=False):
+        """The whole batch of a step, or a process's own examples of it."""
+        first, size = number * BATCH, BATCH
+        if local:
+            size //= jax.process_count()
+            first += size * jax.process_index()
+        part = slice(first, first + size)
+        batch = Batch(self.images[part].astype(self.dtype), self.labels[part])
+        return self.engine.place(batch, local=local)
+
+    def train(self, state, numbers, *, local=False):
+        """The losses of steps, and the state after them."""
+        losses = []
+        for number in numbers:
+            state, metrics = self.step(state, self.batch(number, local=local), self.key)
+            losses.append(float(metrics["loss"]))
+        return losses, state
+
+    def correct(self, state, count=37):
+        """Examples of a ragged set that are classified rightly."""
+        engine = self.engine
+        images, labels = digits(count)
+        step = make_eval_step(self.model, engine=engine)
+        order = eval_order(count, 16, num_devices=engine.num_devices)
+        plan = engine.place(EvalPlan(images.astype(self.dtype), labels, *order))
+        totals = engine.replicate(zero_totals())
+        for _ in range(len(order[0])):
+            totals = step(state.variables, plan, totals, self.key)
+        totals = engine.unreplicate(totals)
+        assert int(totals.count) == count
+        return int(totals.correct)
+
+
+def host(state):
+    return [np.asarray(leaf) for leaf in jax.tree.leaves(state)]
+
+
+def first_devices(parallel, count):
+    return Engine.create(parallel, devices=jax.devices()[:count])
