@@ -1,0 +1,200 @@
+"""The convolution against XLA's own: values, gradients, transformations, platforms, errors."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from jax import lax
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
+
+from resnet_jax.ops import conv2d
+
+
+def plain(x, kernel, stride=(1, 1), padding=(1, 1), dilation=(1, 1), groups=1):
+    return lax.conv_general_dilated(
+        x,
+        kernel,
+        stride,
+        [(p, p) for p in padding],
+        rhs_dilation=dilation,
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        feature_group_count=groups,
+    )
+
+
+def normal(*shape, seed=0, dtype=np.float32):
+    return jnp.asarray(np.random.default_rng(seed).standard_normal(shape).astype(dtype))
+
+
+def value_and_gradients(function, x, kernel):
+    y, pullback = jax.vjp(function, x, kernel)
+    return y, *pullback(normal(*y.shape, seed=9, dtype=y.dtype))
+
+
+def assert_like_plain(x, kernel, tolerance, **options):
+    ours = jax.jit(partial(value_and_gradients, partial(conv2d, **options)))(x, kernel)
+    theirs = jax.jit(partial(value_and_gradients, partial(plain, **options)))(x, kernel)
+    for one, other in zip(ours, theirs, strict=True):
+        assert one.dtype == other.dtype == x.dtype
+        np.testing.assert_allclose(one, other, rtol=tolerance, atol=tolerance)
+
+
+@st.composite
+def convolutions(draw):
+    small = partial(st.integers, 1)
+    groups = draw(st.sampled_from([1, 1, 2, 4]))
+    size = (draw(small(3)), draw(small(3)))
+    options = {
+        "stride": (draw(small(3)), draw(small(3))),
+        "padding": (draw(st.integers(0, 3)), draw(st.integers(0, 3))),
+        "dilation": (draw(small(2)), draw(small(2))),
+        "groups": groups,
+    }
+    sides = [
+        max(1, draw(st.integers(3, 9)) - 2 * pad, step * (side - 1) + 1 - 2 * pad)
+        for side, pad, step in zip(size, options["padding"], options["dilation"], strict=True)
+    ]
+    inner, outer = draw(small(3)), draw(small(3))
+    return (draw(small(6)), *sides, inner * groups), (*size, inner, outer * groups), options
+
+
+@settings(max_examples=12, deadline=None, derandomize=True)
+@given(convolutions())
+@example(((8, 7, 9, 4), (3, 3, 4, 6), {"stride": (2, 2)}))
+@example(((6, 6, 6, 8), (1, 1, 8, 4), {"stride": (2, 2), "padding": (0, 0)}))
+@example(((4, 6, 6, 64), (3, 3, 2, 64), {"groups": 32}))
+def test_float64_values_and_gradients_are_those_of_lax(case):
+    x_shape, kernel_shape, options = case
+    with jax.enable_x64(True):
+        x = normal(*x_shape, dtype=np.float64)
+        kernel = normal(*kernel_shape, seed=1, dtype=np.float64)
+        assert_like_plain(x, kernel, 1e-10, **options)
+
+
+@pytest.mark.parametrize(
+    ("x_shape", "kernel_shape", "options"),
+    [
+        ((8, 22, 22, 3), (7, 7, 3, 16), {"stride": (2, 2), "padding": (3, 3)}),
+        ((12, 28, 28, 64), (3, 3, 64, 64), {}),
+        ((4, 7, 7, 96), (3, 3, 96, 96), {"dilation": (2, 2), "padding": (2, 2)}),
+    ],
+    ids=["stem", "chunked", "dilated"],
+)
+def test_float32_layers_of_a_resnet(x_shape, kernel_shape, options):
+    kernel = normal(*kernel_shape, seed=1) / np.prod(kernel_shape[:3]) ** 0.5
+    x = normal(*x_shape) / (x_shape[0] * x_shape[1] * x_shape[2]) ** 0.5
+    assert_like_plain(x, kernel, 1e-5, **options)
+
+
+def test_bfloat16_stays_bfloat16():
+    x, kernel = normal(4, 6, 6, 8), normal(3, 3, 8, 8, seed=1) / 8
+    half = partial(jax.tree.map, lambda a: a.astype(jnp.bfloat16))
+    ours = value_and_gradients(conv2d, *half((x, kernel)))
+    for one, other in zip(ours, value_and_gradients(plain, x, kernel), strict=True):
+        assert one.dtype == jnp.bfloat16
+        assert jnp.abs(one - other).max() < 0.03 * jnp.abs(other).max()
+
+
+@pytest.mark.parametrize(
+    ("size", "options"),
+    [(3, {}), (1, {"padding": (0, 0)}), (3, {"groups": 4}), (3, {"stride": (2, 2)})],
+    ids=["3x3", "1x1", "grouped", "strided"],
+)
+def test_a_batch_split_over_devices_and_mapped(size, options):
+    x, kernel = normal(8, 5, 5, 8), normal(size, size, 8 // options.get("groups", 1), 8, seed=1)
+
+    def gradient(convolution, kernel, x):
+        return jax.grad(lambda k: jnp.sin(convolution(x, k, **options)).sum())(kernel)
+
+    ours = partial(gradient, conv2d)
+    expected = gradient(plain, kernel, x)
+    mesh = jax.make_mesh((4,), ("data",), axis_types=(AxisType.Auto,))
+    split = PartitionSpec("data")
+    sharded = jax.jit(ours)(kernel, jax.device_put(x, NamedSharding(mesh, split)))
+    by_shard = jax.jit(
+        jax.shard_map(
+            lambda kernel, x: jax.grad(
+                lambda k: lax.psum(jnp.sin(conv2d(x, k, **options)).sum(), "data")
+            )(kernel),
+            mesh=mesh,
+            in_specs=(PartitionSpec(), split),
+            out_specs=PartitionSpec(),
+        )
+    )(kernel, x)
+    parts = x.reshape(4, 2, *x.shape[1:])
+    by_vmap = jax.vmap(ours, in_axes=(None, 0))(kernel, parts).sum(0)
+    kernels = jnp.stack([kernel, 2 * kernel])
+    both = jax.vmap(partial(conv2d, **options))(parts[:2], kernels)
+    np.testing.assert_allclose(both[1], 2 * plain(parts[1], kernel, **options), atol=1e-4)
+    for other in (sharded, by_shard, by_vmap):
+        np.testing.assert_allclose(other, expected, atol=2e-4)
+
+
+@pytest.mark.parametrize("size", [1, 3])
+def test_second_derivatives_in_reverse_mode(size):
+    padding = (size // 2, size // 2)
+
+    def penalty(convolution, kernel):
+        def loss(kernel):
+            return (convolution(x, kernel, padding=padding) ** 3).sum()
+
+        return (jax.grad(loss)(kernel) ** 2).sum()
+
+    with jax.enable_x64(True):
+        x = normal(2, 4, 4, 3, dtype=np.float64)
+        kernel = normal(size, size, 3, 2, seed=1, dtype=np.float64)
+        ours, theirs = (jax.grad(partial(penalty, f))(kernel) for f in (conv2d, plain))
+        np.testing.assert_allclose(ours, theirs, rtol=1e-10)
+
+
+def test_other_platforms_get_the_plain_convolution():
+    x, kernel = jnp.zeros((4, 8, 8, 8)), jnp.zeros((1, 1, 8, 8))
+    gradients = jax.jit(partial(value_and_gradients, partial(conv2d, padding=(0, 0))))
+    everywhere = jax.export.export(gradients, platforms=("cpu", "cuda", "tpu"))(x, kernel)
+    assert everywhere.platforms == ("cpu", "cuda", "tpu")
+    assert jnp.abs(everywhere.call(x, kernel)[0]).max() == 0
+    for platforms in (("cuda",), ("tpu",)):
+        text = jax.export.export(gradients, platforms=platforms)(x, kernel).mlir_module()
+        assert text.count("stablehlo.convolution") == 3
+        assert "stablehlo.dot_general" not in text
+
+
+def test_an_unused_gradient_is_not_computed():
+    x, kernel = jnp.zeros((4, 8, 8, 8)), jnp.zeros((3, 3, 8, 8))
+
+    def loss(x, kernel):
+        return conv2d(x, kernel).sum()
+
+    def flops(argument):
+        return jax.jit(jax.grad(loss, argument)).lower(x, kernel).compile().cost_analysis()["flops"]
+
+    both = jax.jit(jax.grad(loss, (0, 1))).lower(x, kernel).compile().cost_analysis()["flops"]
+    assert max(flops(0), flops(1)) < 0.75 * both
+
+
+@pytest.mark.parametrize(
+    ("x_shape", "kernel_shape", "options", "message"),
+    [
+        ((4, 4, 3), (3, 3, 3, 8), {}, "`x` .* must be \\[batch"),
+        ((1, 4, 4, 3), (3, 3, 3), {}, "`kernel` .* must be \\[height"),
+        ((1, 4, 4, 3), (3, 3, 3, 8), {"stride": (0, 1)}, "`stride` \\(=\\(0, 1\\)\\)"),
+        ((1, 4, 4, 3), (3, 3, 3, 8), {"padding": (-1, 1)}, "`padding`"),
+        ((1, 4, 4, 3), (3, 3, 3, 8), {"groups": 0}, "`groups` \\(=0\\)"),
+        ((1, 4, 4, 3), (3, 3, 3, 8), {"groups": 2}, "channels of `x` \\(=3\\)"),
+        ((1, 4, 4, 4), (3, 3, 2, 7), {"groups": 2}, "features of `kernel` \\(=7\\)"),
+        ((1, 4, 4, 4), (3, 3, 4, 8), {"groups": 2}, "must have 2 input channels"),
+        ((1, 4, 4, 3), (3, 3, 3, 8), {"dilation": (4, 1)}, "height of `x` \\(=4\\)"),
+    ],
+)
+def test_wrong_arguments_are_named(x_shape, kernel_shape, options, message):
+    with pytest.raises(ValueError, match=message):
+        conv2d(jnp.zeros(x_shape), jnp.zeros(kernel_shape), **options)
+
+
+def test_mixed_dtypes_are_refused():
+    with pytest.raises(ValueError, match="must have one dtype"):
+        conv2d(jnp.zeros((1, 4, 4, 3)), jnp.zeros((3, 3, 3, 8), jnp.bfloat16))

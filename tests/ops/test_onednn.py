@@ -1,0 +1,83 @@
+"""When the oneDNN call is made, and that it computes what XLA does."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.experimental.compilation_cache import compilation_cache
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
+from test_conv import assert_like_plain, normal
+
+from resnet_jax.ops import conv2d, onednn
+
+CALL = "__onednn$convolution"
+
+pytestmark = pytest.mark.skipif(not onednn.BUILT_IN, reason="this jaxlib makes no oneDNN call")
+
+
+@pytest.fixture
+def no_cache():
+    kept = jax.config.values["jax_compilation_cache_dir"]
+    use_cache(None)
+    yield
+    use_cache(kept)
+
+
+def use_cache(directory: str | None) -> None:
+    jax.config.update("jax_compilation_cache_dir", directory)
+    compilation_cache.reset_cache()
+    jax.clear_caches()
+
+
+def lowered(x, kernel, **options) -> str:
+    return jax.jit(partial(conv2d, **options)).lower(x, kernel).as_text()
+
+
+@pytest.mark.parametrize(
+    ("x_shape", "kernel_shape", "options"),
+    [
+        ((3, 7, 9, 16), (3, 3, 16, 24), {}),
+        ((3, 7, 9, 16), (3, 3, 16, 24), {"stride": (2, 1), "padding": (1, 0)}),
+        ((3, 9, 9, 16), (3, 3, 16, 8), {"dilation": (2, 2), "padding": (2, 2)}),
+        ((3, 6, 6, 64), (3, 3, 4, 64), {"groups": 16}),
+        ((3, 6, 6, 32), (3, 3, 8, 64), {"groups": 4, "stride": (2, 2)}),
+        ((3, 6, 6, 16), (1, 1, 16, 64), {"padding": (0, 0), "stride": (2, 2)}),
+        ((3, 1, 1, 16), (3, 3, 16, 8), {}),
+    ],
+)
+def test_values_and_gradients_are_those_of_lax(no_cache, x_shape, kernel_shape, options):
+    x, kernel = normal(*x_shape), normal(*kernel_shape, seed=1) / 12
+    assert CALL in lowered(x, kernel, **options)
+    assert_like_plain(x, kernel, 1e-5, **options)
+
+
+def test_eight_devices_call_it_at_once(no_cache):
+    x, kernel = normal(8, 2, 6, 6, 16), normal(3, 3, 16, 16, seed=1)
+    mapped = jax.pmap(conv2d, in_axes=(0, None))(x, kernel)
+    np.testing.assert_allclose(
+        mapped.reshape(16, 6, 6, 16), conv2d(x.reshape(16, 6, 6, 16), kernel)
+    )
+
+
+def test_not_for_other_shapes_and_dtypes(no_cache):
+    assert CALL not in lowered(normal(2, 6, 6, 3), normal(3, 3, 3, 8))
+    half = jnp.zeros((2, 6, 6, 8), jnp.bfloat16)
+    assert CALL not in lowered(half, jnp.zeros((3, 3, 8, 8), jnp.bfloat16))
+    assert CALL not in lowered(jnp.zeros((0, 6, 6, 8)), jnp.zeros((3, 3, 8, 8)))
+
+
+def test_not_where_a_partitioner_splits_the_program(no_cache):
+    mesh = jax.make_mesh((2,), ("data",), axis_types=(AxisType.Auto,))
+    x = jax.device_put(normal(2, 6, 6, 8), NamedSharding(mesh, PartitionSpec("data")))
+    kernel = jax.device_put(normal(3, 3, 8, 8), NamedSharding(mesh, PartitionSpec()))
+    assert CALL not in lowered(x, kernel)
+
+
+def test_not_in_programs_that_are_kept(no_cache, tmp_path):
+    x, kernel = normal(2, 6, 6, 8), normal(3, 3, 8, 8)
+    exported = jax.export.export(jax.jit(conv2d), platforms=("cpu",))(x, kernel)
+    assert CALL not in exported.mlir_module()
+    use_cache(str(tmp_path))
+    assert CALL not in lowered(x, kernel)
