@@ -446,8 +446,8 @@ def main(defaults: Recipe, argv: Sequence[str] | None, *, description: str) -> i
                 run(config)
     except processes.ProcessError as error:
         processes.end_at_once(f"error: {error}")
-    except (ValueError, NonFiniteLossError) as error:
-        print(f"error: {error}", file=sys.stderr)
+    except (ValueError, OSError, NonFiniteLossError) as error:
+        print(f"error: {' '.join(str(error).splitlines())}", file=sys.stderr)
         return 2
     except KeyboardInterrupt as stop:
         resumable = config is not None and (config.run_dir / CONFIG_FILE).is_file()

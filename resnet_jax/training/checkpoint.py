@@ -147,6 +147,10 @@ class CheckpointStore:
             target = folder / f"{step}-{count}"
         return (self.folder / str(step)).rename(target)
 
+    def look_again(self) -> None:
+        """Takes notice of what was set aside, by whichever process."""
+        self._manager.reload()
+
     def save(
         self, state: TrainState, progress: Mapping[str, Any], *, best_step: int | None = None
     ) -> None:
@@ -166,7 +170,9 @@ class CheckpointStore:
         self._saving = step, json.dumps(record, allow_nan=False)
         self._policy.best_step = best_step
         with self._explained():
-            self._manager.save(step, args=ocp.args.Composite(state=ocp.args.StandardSave(state)))
+            items = ocp.args.Composite(state=ocp.args.StandardSave(state))
+            if not self._manager.save(step, args=items):
+                raise FileExistsError(f"there is one of step {self.latest_step} already")
 
     def wait(self) -> None:
         """Returns when all saves are on the disk.
@@ -189,7 +195,9 @@ class CheckpointStore:
         path = self.folder / str(step) / PROGRESS
         try:
             progress = json.loads(path.read_bytes(), parse_constant=_refuse)
-            version = int(progress["format"])
+            version = progress["format"]
+            if not isinstance(version, int):
+                raise TypeError(f"`format` (={version!r}) must be a whole number")
         except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise CheckpointError(f"{path} is not the progress of a run: {error}") from error
         if version > FORMAT_VERSION:

@@ -136,7 +136,7 @@ class RunRecord:
             with jax.enable_x64(True):
                 plateau = controller.init(float(saved["learning_rate"]))
                 fields = {
-                    name: np.asarray(value, dtype=getattr(plateau, name).dtype)
+                    name: np.asarray(value, dtype=getattr(plateau, name).dtype).reshape(())
                     for name, value in saved.items()
                     if value is not None
                 }

@@ -289,7 +289,7 @@ class _Run:
             "scheduler_on": config.scheduler_on,
             "evaluate_as_trained": config.evaluate_as_trained,
             "accumulate_steps": config.accumulate_steps,
-            "initial_learning_rate": float(get_learning_rate(self.fresh.opt_state)),
+            "initial_learning_rate": str(get_learning_rate(self.fresh.opt_state)),
             "controller": asdict(task.controller),
             "training_data": describe(task.train),
             "validation_data": describe(task.valid),
@@ -366,7 +366,10 @@ class _Run:
 
         origin = store.folder / str(step)
         saved = store.read_progress(step)
-        check_identity(saved.get("identity", {}), self.identity, origin)
+        identity, saved_with = saved.get("identity"), saved.get("versions")
+        if not (isinstance(identity, dict) and isinstance(saved_with, dict)):
+            raise CheckpointError(f"cannot resume from {origin}: it is not of a run")
+        check_identity(identity, self.identity, origin)
         try:
             record = RunRecord.from_json(saved, self.task.controller, self.steps)
         except ValueError as error:
@@ -382,7 +385,10 @@ class _Run:
             raise CheckpointError(f"cannot resume from {origin}: it is of step {record.step}")
         if logbook is not None:
             self._tidy(store, logbook, damages, record)
-        changes = changed_versions(saved.get("versions", {}))
+        if damages:
+            processes.wait_for_all("damaged checkpoints")
+            store.look_again()
+        changes = changed_versions(saved_with)
         if changes:
             self.reporter.line(f"Warning: numbers may differ from before, {changes}")
         self.reporter.line(f"Resuming after step {step}")
