@@ -64,9 +64,9 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         "dataset": "digits",
         "resize": 32,
         "crop": 32,
-        "epochs": 8,
+        "epochs": 10,
         "batch_size": 64,
-        "lr": 0.05,
+        "lr": 0.01,
         "log_every": 10,
     },
 }
