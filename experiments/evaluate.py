@@ -32,6 +32,7 @@ from resnet_jax.training import FitResult, Reporter
 
 EXAMPLES = 15
 AVERAGING_ITERATIONS = 200
+"""Of the loss figure; a run of less than ten times as many is averaged over a tenth of it."""
 
 
 @dataclass(frozen=True)
@@ -79,15 +80,15 @@ def evaluate(
     reporter.line(f"Test accuracy {100 * test_accuracy:.2f}%")
 
     history = result.history
-    epochs = len(history.valid_accuracy)
+    epochs, steps = len(history.valid_accuracy), len(history.minibatch_losses)
     matrix = confusion_matrix(test.labels, predictions, num_classes=len(names))
     shown = jax.jit(crop)(test.images[:EXAMPLES])
     figures = {
         "loss": plot_training_loss(
             history.minibatch_losses,
             epochs,
-            len(history.minibatch_losses) // epochs,
-            averaging_iterations=AVERAGING_ITERATIONS,
+            steps // epochs,
+            averaging_iterations=min(AVERAGING_ITERATIONS, max(1, steps // 10)),
         ),
         "accuracy": plot_accuracy(history.train_accuracy, history.valid_accuracy),
         "examples": show_examples(
