@@ -9,7 +9,6 @@ from pathlib import Path
 
 import jax
 import numpy as np
-from flax import linen as nn
 from rich.console import Console
 from sklearn.datasets import load_digits
 
@@ -17,21 +16,12 @@ import resnet_jax as rj
 from resnet_jax.data import Arrays
 from resnet_jax.training import FitConfig, Reporter, Task, fit, make_optimizer, read_log
 
+from .tiny_run import Linear
+
 ROOT = Path(__file__).parents[2]
 TINY_RUN = Path(__file__).with_name("tiny_run.py")
 TIMEOUT = 600
 """Seconds for a process to do something, on a machine that is busy with other things."""
-
-
-class Linear(nn.Module):
-    """One dense layer: a run with it is all loop and disk."""
-
-    num_classes: int = 10
-
-    @nn.compact
-    def __call__(self, images, train=False):
-        del train
-        return nn.Dense(self.num_classes)(images.reshape(len(images), -1))
 
 
 def scaled(images, labels, keys):
@@ -107,7 +97,8 @@ def contents(folder):
 def start_tiny_run(run_dir, *arguments, figures=None, **options):
     """Starts ``tiny_run.py``; lines of its output can be read from the process.
 
-    It appends memory, handles and times to the file ``figures`` after each epoch.
+    With ``figures`` it trains one dense layer, for speed, and appends memory, handles and times
+    to that file after each epoch.
     """
     environment = {
         **os.environ,
