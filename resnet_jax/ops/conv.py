@@ -8,7 +8,7 @@ import jax
 from jax import lax
 
 from . import cpu, reference
-from .onednn import convolve
+from .primitives import convolve
 from .window import Pair, Window, varying
 
 

@@ -15,6 +15,7 @@ from jax import lax
 
 from . import reference, small
 from .portable import merged_groups
+from .primitives import contract
 from .window import Window, zeros
 
 Convolve = Callable[[Window, jax.Array, jax.Array], jax.Array]
@@ -114,8 +115,26 @@ def _spread(y: jax.Array, stride: tuple[int, int], shape: tuple[int, ...]) -> ja
 def _contract(x: jax.Array, g: jax.Array) -> jax.Array:
     """Sum over batch and pixels of the outer products of the channels."""
     # Matrices: XLA would copy a transposed operand of more axes before it multiplies.
-    matrices = (x.reshape(-1, x.shape[3]), g.reshape(-1, g.shape[3]))
-    return lax.dot_general(*matrices, (((0,), (0,)), ((), ())))
+    return _contract_matrices(x.reshape(-1, x.shape[3]), g.reshape(-1, g.shape[3]))
+
+
+@jax.custom_vjp
+def _contract_matrices(x: jax.Array, g: jax.Array) -> jax.Array:
+    return contract(x, g)
+
+
+def _contract_forward(x: jax.Array, g: jax.Array) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+    return _contract_matrices(x, g), (x, g)
+
+
+def _contract_backward(
+    residuals: tuple[jax.Array, jax.Array], cotangent: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    x, g = residuals
+    return g @ cotangent.T, x @ cotangent
+
+
+_contract_matrices.defvjp(_contract_forward, _contract_backward)
 
 
 def _dense_kernel_grad(

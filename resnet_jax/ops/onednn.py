@@ -1,16 +1,17 @@
-"""A convolution primitive: oneDNN's on the CPU where jaxlib has it, XLA's own elsewhere.
+"""oneDNN's convolution and matrix product, as XLA's CPU backend calls them.
 
-jaxlib for x86 Linux is built with oneDNN, and XLA's CPU backend runs a custom call named
-`__onednn$convolution` with it; XLA's own rewriting pass makes that call under the flag
-`xla_cpu_experimental_onednn_custom_call`. Here it is made for float32 convolutions alone, when
-one device runs the whole computation or each device runs its own shard (`jax.shard_map`,
+jaxlib for x86 Linux is built with oneDNN, and XLA's CPU backend runs custom calls named
+`__onednn$convolution` and `__onednn$matmul` with it; XLA's own rewriting pass makes such calls
+under the flag `xla_cpu_experimental_onednn_custom_call`. Here they are made for float32 alone,
+when one device runs the whole computation or each device runs its own shard (`jax.shard_map`,
 `jax.pmap`). Under automatic partitioning, which cannot split a custom call, and in exported
-modules, which outlive their jaxlib, the portable lowering stands in. So it does while JAX's
+modules, which outlive their jaxlib, the portable lowerings stand in. So they do while JAX's
 persistent compilation cache is in use: XLA cannot write a program with such a call to disk
 (nor can `jax.experimental.serialize_executable`).
 
 References:
-    https://github.com/openxla/xla/pull/31511 (the custom call in XLA's thunk runtime)
+    https://github.com/openxla/xla/pull/30997 and https://github.com/openxla/xla/pull/31511
+    (the custom calls in XLA's thunk runtime)
 """
 
 from __future__ import annotations
@@ -18,44 +19,49 @@ from __future__ import annotations
 import json
 import platform
 import sys
-from collections.abc import Sequence
-from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import jaxlib
-from jax.extend.core import Primitive
-from jax.interpreters import batching, mlir
+from jax.interpreters import mlir
 
-from . import portable, reference
 from .window import Window
 
-# The format of the call's configuration is XLA's own affair and an unreadable one ends the
-# process, so the call is made only by the releases that the tests were run with.
+# The format of a call's configuration is XLA's own affair and an unreadable one ends the
+# process, so the calls are made only with the releases that the tests were run with.
 RELEASES = ("0.10.2",)
 BUILT_IN = (
     jaxlib.__version__ in RELEASES
     and sys.platform == "linux"
     and platform.machine() in ("x86_64", "AMD64")
 )
+# A product of few rows, or with few results, is faster than XLA's; others are slower.
+FEW_PIXELS = 512
+FEW_RESULTS = 2**17
 
-convolution_p = Primitive("convolution")
+
+def is_usable(context: Any, operand: Any) -> bool:
+    """Whether a module being lowered may make the calls for operands of this kind."""
+    kept = context.lowering_parameters.for_export or _is_cached()
+    full = operand.dtype == jnp.float32 and operand.size > 0
+    return BUILT_IN and full and not kept and _runs_whole(context.axis_context)
+
+
+def convolves_fast(window: Window, kernel_shape: tuple[int, ...]) -> bool:
+    """Whether oneDNN has a vectorised convolution for such a kernel."""
+    lanes = 8 if window.groups == 1 else 4
+    per_group = (kernel_shape[2], kernel_shape[3] // window.groups)
+    return all(channels % lanes == 0 for channels in per_group)
+
+
+def contracts_fast(pixels: int, channels: int, features: int) -> bool:
+    """Whether oneDNN's product of a transposed matrix is faster than XLA's."""
+    return pixels <= FEW_PIXELS or channels * features < FEW_RESULTS
 
 
 def convolve(window: Window, x: jax.Array, kernel: jax.Array) -> jax.Array:
-    """Convolve `x` [batch, height, width, channels] with `kernel`; has no derivative."""
-    return convolution_p.bind(x, kernel, window=window)
-
-
-def is_fast(window: Window, x_shape: tuple[int, ...], kernel_shape: tuple[int, ...]) -> bool:
-    """Whether oneDNN has a vectorised kernel for these shapes."""
-    lanes = 8 if window.groups == 1 else 4
-    per_group = (kernel_shape[2], kernel_shape[3] // window.groups)
-    return min(x_shape) > 0 and all(channels % lanes == 0 for channels in per_group)
-
-
-def _call(window: Window, x: jax.Array, kernel: jax.Array) -> jax.Array:
+    """Convolve `x` [batch, height, width, channels] with `kernel`."""
     images = {"dims": 4, "data": {"batch_dim": 0, "feature_dim": 3, "spatial_dims": [1, 2]}}
     inner, outer = (3, 2) if window.swapped else (2, 3)
     weights = {"input_feature_dim": inner, "output_feature_dim": outer, "spatial_dims": [0, 1]}
@@ -73,30 +79,26 @@ def _call(window: Window, x: jax.Array, kernel: jax.Array) -> jax.Array:
         },
         "feature_groups": window.groups,
     }
-    output = jax.ShapeDtypeStruct(window.output_shape(x.shape, kernel.shape), x.dtype)
+    shape = window.output_shape(x.shape, kernel.shape)
+    return _call("convolution", {"onednn_conv_config": config}, shape, x, kernel)
+
+
+def contract(x: jax.Array, g: jax.Array) -> jax.Array:
+    """The product of `x` [pixels, channels], transposed, with `g` [pixels, features]."""
+    config = {"onednn_matmul_config": {"transpose_a": True}}
+    return _call("matmul", config, (x.shape[1], g.shape[1]), x, g)
+
+
+def _call(
+    name: str, config: dict[str, Any], shape: tuple[int, ...], *operands: jax.Array
+) -> jax.Array:
     call = jax.ffi.ffi_call(
-        "__onednn$convolution",
-        output,
+        f"__onednn${name}",
+        jax.ShapeDtypeStruct(shape, operands[0].dtype),
         custom_call_api_version=1,
-        legacy_backend_config=json.dumps({"onednn_conv_config": config}),
+        legacy_backend_config=json.dumps(config),
     )
-    return call(x, kernel)
-
-
-def _abstract(x: Any, kernel: Any, *, window: Window) -> Any:
-    return x.update(shape=window.output_shape(x.shape, kernel.shape))
-
-
-def _batch(
-    operands: Sequence[jax.Array], axes: Sequence[int | None], *, window: Window
-) -> tuple[jax.Array, int]:
-    x, kernel = operands
-    if axes[1] is not None:
-        forward = partial(reference.forward, window)
-        return jax.vmap(forward, in_axes=tuple(axes))(x, kernel), 0
-    x = jnp.moveaxis(x, axes[0] or 0, 0)
-    y = convolve(window, x.reshape(-1, *x.shape[2:]), kernel)
-    return y.reshape(*x.shape[:2], *y.shape[1:]), 0
+    return call(*operands)
 
 
 def _runs_whole(context: Any) -> bool:
@@ -112,31 +114,3 @@ def _is_cached() -> bool:
     """Whether JAX may write what it compiles to disk."""
     values = jax.config.values
     return values["jax_enable_compilation_cache"] and bool(values["jax_compilation_cache_dir"])
-
-
-def _lower_for_cpu(ctx: Any, x: Any, kernel: Any, *, window: Window) -> Any:
-    x_aval, kernel_aval = ctx.avals_in
-    module = ctx.module_context
-    fits = x_aval.dtype == jnp.float32 and is_fast(window, x_aval.shape, kernel_aval.shape)
-    kept = module.lowering_parameters.for_export or _is_cached()
-    if BUILT_IN and fits and not kept and _runs_whole(module.axis_context):
-        lower = _call
-    else:
-        lower = portable.forward
-    return mlir.lower_fun(partial(lower, window), multiple_results=False)(ctx, x, kernel)
-
-
-def _lower(ctx: Any, x: Any, kernel: Any, *, window: Window) -> Any:
-    forward = partial(reference.forward, window)
-    return mlir.lower_fun(forward, multiple_results=False)(ctx, x, kernel)
-
-
-def _run(x: jax.Array, kernel: jax.Array, *, window: Window) -> jax.Array:
-    return jax.jit(convolve, static_argnums=0)(window, x, kernel)
-
-
-convolution_p.def_impl(_run)
-convolution_p.def_abstract_eval(_abstract)
-batching.primitive_batchers[convolution_p] = _batch
-mlir.register_lowering(convolution_p, _lower_for_cpu, platform="cpu")
-mlir.register_lowering(convolution_p, _lower)

@@ -61,6 +61,16 @@ def test_eight_devices_call_it_at_once(no_cache):
     )
 
 
+def test_kernel_gradients_are_products_by_onednn(no_cache):
+    x, kernel = normal(4, 6, 6, 16), normal(1, 1, 16, 8)
+
+    def loss(kernel):
+        return (conv2d(x, kernel, padding=(0, 0)) ** 2).sum()
+
+    assert "__onednn$matmul" in jax.jit(jax.grad(loss)).lower(kernel).as_text()
+    assert not onednn.contracts_fast(1568, 256, 1024)
+
+
 def test_not_for_other_shapes_and_dtypes(no_cache):
     assert CALL not in lowered(normal(2, 6, 6, 3), normal(3, 3, 3, 8))
     half = jnp.zeros((2, 6, 6, 8), jnp.bfloat16)
