@@ -13,8 +13,10 @@ from collections.abc import Iterator
 from typing import NoReturn
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.experimental import multihost_utils
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 CONNECT_SECONDS = 300
 """How long processes wait for each other at the start."""
@@ -74,6 +76,7 @@ def initialize(
             initialization_timeout=timeout,
             heartbeat_timeout_seconds=HEARTBEAT_SECONDS,
         )
+        _connect()
     except ValueError as error:
         if coordinator is not None or "coordinator_address" not in str(error):
             raise
@@ -86,6 +89,20 @@ def initialize(
             f"{where} could not be joined within {timeout} s: {_first_line(error)}; check that "
             "all processes were started and can reach its port"
         ) from error
+
+
+def _connect() -> None:
+    """Opens the connections of all devices now, while every process is here.
+
+    Gloo opens them at the first collective and bears a delay of 30 s there, which one process may
+    need to compile what another finds compiled.
+    """
+    wait_for_all("joined")
+    mesh = Mesh(np.asarray(jax.devices()), ("all",), axis_types=(AxisType.Auto,))
+    shared, whole = (NamedSharding(mesh, PartitionSpec(*axis)) for axis in (("all",), ()))
+    zeros = np.zeros(mesh.size, np.float32)
+    placed = jax.make_array_from_callback(zeros.shape, shared, zeros.__getitem__)
+    jax.block_until_ready(jax.jit(jnp.sum, out_shardings=whole)(placed))
 
 
 def _check(coordinator: str, num_processes: int, process_id: int) -> None:

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.tree_util import tree_leaves_with_path
 from tiny import MODELS, Job, first_devices, host
 
 STEPS = 5
@@ -44,11 +45,17 @@ def test_eight_devices_as_one(kind, parallel, dtype, tolerance):
 
 @pytest.mark.parametrize("parallel", ["jit", "pmap"])
 def test_nothing_is_exchanged_but_sums(parallel):
-    """Every device keeps its examples: no activation and no parameter moves."""
+    """Every device keeps its examples: no activation and no parameter moves.
+
+    There is one reduction for all gradients, and one for each BatchNorm and direction.
+    """
     engine = first_devices(parallel, 8)
     job = Job(engine)
     state, batch = engine.replicate(job.fresh()), job.batch(0)
-    text = job.step.lower(state, batch, job.key).compile().as_text()
+    lowered = job.step.lower(state, batch, job.key)
+    norms = sum(path[-1].key == "mean" for path, _ in tree_leaves_with_path(state.batch_stats))
+    assert lowered.as_text().count("stablehlo.all_reduce") == 2 * norms + 1
+    text = lowered.compile().as_text()
     for other in ("all-gather", "all-to-all", "collective-permute", "reduce-scatter"):
         assert f" {other}(" not in text
     assert " all-reduce(" in text

@@ -6,13 +6,17 @@ import numpy as np
 from sklearn.datasets import load_digits
 
 import resnet_jax as rj
+from resnet_jax.data import Arrays, Transform
 from resnet_jax.training import (
     Batch,
     Engine,
     EvalPlan,
+    FitConfig,
+    Task,
     create_state,
     cross_entropy,
     eval_order,
+    fit,
     make_eval_step,
     make_optimizer,
     make_train_step,
@@ -59,12 +63,24 @@ class Job:
         return cross_entropy(logits, labels)
 
     def fresh(self):
-        state = create_state(self.model, self.tx, jax.random.key(0), SHAPE)
+        """A state to start from, drawn by numpy: nothing to compile."""
+        shapes = jax.eval_shape(
+            lambda key: create_state(self.model, self.tx, key, SHAPE), jax.random.key(0)
+        )
+        random = np.random.default_rng(0)
 
-        def widen(leaf):
-            return leaf.astype(self.dtype) if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf
+        def fill(path, leaf):
+            name = jax.tree_util.keystr(path, simple=True, separator="/")
+            dtype = self.dtype if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf.dtype
+            if name.startswith("params") and name.endswith("kernel"):
+                spread = np.sqrt(2 / np.prod(leaf.shape[:-1]))
+                return (spread * random.standard_normal(leaf.shape)).astype(dtype)
+            if name.endswith("learning_rate"):
+                return np.full(leaf.shape, 0.05, dtype)
+            ones = name.startswith(("params", "batch_stats")) and name.endswith(("scale", "var"))
+            return np.full(leaf.shape, float(ones), dtype)
 
-        return jax.tree.map(widen, state)
+        return jax.tree_util.tree_map_with_path(fill, shapes)
 
     def batch(self, number, *, local=False):
         """The whole batch of a step, or a process's own examples of it."""
@@ -105,3 +121,31 @@ def host(state):
 
 def first_devices(parallel, count):
     return Engine.create(parallel, devices=jax.devices()[:count])
+
+
+def fit_tiny(folder, *, epochs, resume=False, parallel="jit"):
+    """Trains on digits; returns losses, accuracies and the leaves of the state."""
+    pixels, labels = digits(150)
+    pixels = np.round(pixels * 255).astype(np.uint8)
+    transform = Transform(source=(8, 8), resize=10, crop=8, mean=(0.3,), std=(0.4,))
+
+    def random_crop(images, labels, keys):
+        return transform.random(images, keys), labels
+
+    def center_crop(images, labels, keys):
+        return transform.center(images), labels
+
+    task = Task(
+        model=tiny_model(),
+        tx=make_optimizer(0.05),
+        controller=rj.ReduceLROnPlateau(patience=0),
+        train=Arrays(pixels[:100], labels[:100]),
+        valid=Arrays(pixels[100:], labels[100:]),
+        prepare=random_crop,
+        prepare_valid=center_crop,
+    )
+    config = FitConfig(epochs=epochs, batch_size=32, eval_batch_size=16, parallel=parallel)
+    result = fit(task, config, run_dir=folder, resume=resume)
+    history = result.history
+    accuracies = [*history.train_accuracy, *history.valid_accuracy]
+    return history.minibatch_losses, accuracies, host(result.state)
