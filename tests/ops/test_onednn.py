@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from jax.experimental.compilation_cache import compilation_cache
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
-from test_conv import assert_like_plain, normal
 
 from resnet_jax.ops import conv2d, onednn
+
+from .test_conv import assert_like_plain, normal
 
 CALL = "__onednn$convolution"
 
