@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import json
 import logging
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
@@ -75,6 +76,14 @@ class CheckpointStore:
 
     def __enter__(self) -> Self:
         logging.getLogger("absl").addFilter(_is_not_from_orbax)
+        before = self._unraisable_hook = sys.unraisablehook
+
+        def hook(unraisable: Any) -> None:
+            # TensorStore ends the writes of a failed save when nobody waits for them any more.
+            if "Event loop is closed" not in str(unraisable.exc_value):
+                before(unraisable)
+
+        sys.unraisablehook = hook
         return self
 
     def __exit__(
@@ -92,6 +101,7 @@ class CheckpointStore:
                 raise
         finally:
             logging.getLogger("absl").removeFilter(_is_not_from_orbax)
+            sys.unraisablehook = self._unraisable_hook
 
     @property
     def steps(self) -> list[int]:
