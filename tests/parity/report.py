@@ -13,7 +13,12 @@ import sys
 
 import jax
 import torch
-from differences import eval_difference, max_difference, train_differences
+from differences import (
+    eval_difference,
+    max_difference,
+    small_learning_rate,
+    train_differences,
+)
 from torch_twin import TorchResNet, images, lively, to_nchw, twin_of
 
 import resnet_jax as rj
@@ -43,7 +48,8 @@ def measure(variant: str) -> list[float]:
     net = lively(twin_of(model))
     evaluation = [eval_difference(model, net, size, jit=False) for size in ((64, 64), (97, 65))]
     rounding = torch_rounding(net, (97, 65))
-    trained = train_differences(model, net, steps=10, learning_rate=1e-5, jit=False)
+    rate = small_learning_rate(model)
+    trained = train_differences(model, net, steps=10, learning_rate=rate, jit=False)
     return [
         *evaluation,
         rounding,
