@@ -137,19 +137,20 @@ def test_a_killed_process_ends_the_others_and_leaves_the_checkpoint_whole(tmp_pa
     same(resume_here(tmp_path, first_devices("jit", 1)), single(), first=3)
 
 
-@pytest.mark.parametrize(("parallel", "count"), [("jit", 1), ("jit", 2), ("pmap", 4)])
-def test_a_checkpoint_of_eight_devices_resumes_on_fewer(tmp_path_factory, parallel, count):
-    same(resume_here(of_eight(tmp_path_factory), first_devices(parallel, count)), single(), first=3)
-
-
-@functools.cache
+@pytest.fixture(scope="module")
 def of_eight(tmp_path_factory):
+    """A folder with the checkpoint of step 3, saved from eight devices."""
     folder = tmp_path_factory.mktemp("eight")
     job = Job(Engine.create("pmap"))
     _, state = job.train(job.engine.replicate(job.fresh()), range(3))
     with CheckpointStore(folder / "checkpoints") as store:
         store.save(job.engine.to_global(state), {})
     return folder
+
+
+@pytest.mark.parametrize(("parallel", "count"), [("jit", 1), ("jit", 2), ("pmap", 4)])
+def test_a_checkpoint_of_eight_devices_resumes_on_fewer(of_eight, parallel, count):
+    same(resume_here(of_eight, first_devices(parallel, count)), single(), first=3)
 
 
 def test_one_process_needs_no_cluster():
