@@ -128,7 +128,7 @@ def test_remat_changes_nothing_but_memory():
     for one, two in zip(
         jax.tree.leaves(gradient(plain)), jax.tree.leaves(gradient(remat)), strict=True
     ):
-        np.testing.assert_allclose(one, two, rtol=1e-4, atol=1e-6)
+        assert np.linalg.norm(one - two) <= 1e-4 * np.linalg.norm(two)
 
 
 def test_group_norm_instead_of_batch_norm():
