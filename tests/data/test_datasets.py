@@ -48,10 +48,10 @@ def test_home_is_expanded(monkeypatch, tmp_path):
 
 
 def test_import_is_light():
-    """TFDS, scikit-learn and Pillow take seconds; they come in when they are needed."""
+    """TFDS and scikit-learn take seconds; they come in when they are needed."""
     code = (
         "import sys, resnet_jax.data\n"
-        "heavy = {'tensorflow_datasets', 'sklearn', 'PIL', 'array_record'} & set(sys.modules)\n"
+        "heavy = {'tensorflow_datasets', 'sklearn', 'array_record'} & set(sys.modules)\n"
         "assert not heavy, heavy"
     )
     root = Path(__file__).parents[2]
