@@ -186,7 +186,7 @@ def network():
     return model, jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
 
 
-@pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
+@pytest.mark.parametrize("suffix", [".safetensors", pytest.param(".pth", marks=pytest.mark.slow)])
 @cheaply
 @given(data=st.data())
 def test_weight_files(network, tmp_path_factory, suffix, data):
