@@ -123,7 +123,7 @@ def test_four_processes_as_one_and_resume(tmp_path, parallel):
     same(resume_here(tmp_path, first_devices("jit", 1)), single(), first=3)
 
 
-@pytest.mark.slow  # waits for the runtime to notice, up to minutes on a busy machine
+@pytest.mark.slow  # has passed, and has also not ended within 100 s; why is not known
 def test_a_killed_process_ends_the_others_and_leaves_the_checkpoint_whole(tmp_path):
     with workers(2, tmp_path, "killed", save=3, steps=1_000_000) as running:
         output = tmp_path / "killed-0.txt"
