@@ -55,11 +55,11 @@ class Archive:
     """One form in which a data set is distributed.
 
     Attributes:
-      filename: its published name.
-      md5: its published checksum.
-      train: members with the training images, in source order.
-      test: member with the test images.
-      decode: reads one member.
+        filename: its published name.
+        md5: its published checksum.
+        train: members with the training images, in source order.
+        test: member with the test images.
+        decode: reads one member.
     """
 
     filename: str
@@ -120,11 +120,11 @@ def identify(path: Path, name: str) -> Archive:
     """Finds out by its checksum which archive of a data set a file is; its own name is free.
 
     Args:
-      path: the file.
-      name: the data set.
+        path: the file.
+        name: the data set.
 
     Raises:
-      DatasetError: if the file cannot be read or is none of the data set's archives.
+        DatasetError: if the file cannot be read or is none of the data set's archives.
     """
     with _opened(path) as file:
         return _identify(file, path, name)
@@ -136,15 +136,15 @@ def read_archive(path: Path, name: str, *, classes: int) -> tuple[Arrays, Arrays
     Members are picked from the stream by their full names; nothing is unpacked to disk.
 
     Args:
-      path: the file.
-      name: the data set.
-      classes: number of classes; every label must be below it.
+        path: the file.
+        name: the data set.
+        classes: number of classes; every label must be below it.
 
     Returns:
-      `(train, test)` in source order, images of shape `[n, 32, 32, 3]`.
+        `(train, test)` in source order, images of shape `[n, 32, 32, 3]`.
 
     Raises:
-      DatasetError: if the file is none of the data set's archives, or not as it should be inside.
+        DatasetError: if the file is none of the data set's archives, or not as it should be inside.
     """
     with _opened(path) as file:
         archive = _identify(file, path, name)

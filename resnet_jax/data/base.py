@@ -12,7 +12,7 @@ class DatasetError(ValueError):
     r"""A data set cannot be had. The message is one line: the cause, and the ways on.
 
     Args:
-      message: the message; line breaks in it, which causes may bring along, become spaces.
+        message: the message; line breaks in it, which causes may bring along, become spaces.
 
     >>> str(DatasetError("Cannot read x: first\nsecond."))
     'Cannot read x: first second.'
@@ -27,11 +27,11 @@ class Arrays:
     """Images and their labels.
 
     Attributes:
-      images: uint8 `[n, height, width, channels]`.
-      labels: int32 `[n]`.
+        images: uint8 `[n, height, width, channels]`.
+        labels: int32 `[n]`.
 
     Raises:
-      ValueError: if types or shapes are not these.
+        ValueError: if types or shapes are not these.
     """
 
     images: np.ndarray
@@ -58,14 +58,14 @@ class Dataset:
     """A data set in memory, in the order of its source.
 
     Attributes:
-      name: the name it was loaded by.
-      class_names: names in label order.
-      train: images and labels for training and validation.
-      test: images and labels for the test.
-      mean: mean of each channel, as a fraction of the full scale.
-      std: standard deviation of each channel, as a fraction of the full scale.
-      fingerprint: 64 hexadecimal digits that change with the name, any pixel, any label or the
-        order of the examples.
+        name: the name it was loaded by.
+        class_names: names in label order.
+        train: images and labels for training and validation.
+        test: images and labels for the test.
+        mean: mean of each channel, as a fraction of the full scale.
+        std: standard deviation of each channel, as a fraction of the full scale.
+        fingerprint: 64 hexadecimal digits that change with the name, any pixel, any label or the
+            order of the examples.
     """
 
     name: str

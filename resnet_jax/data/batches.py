@@ -13,12 +13,12 @@ def epoch_permutation(key: jax.Array, epoch: int | jax.Array, n: int) -> jax.Arr
     """Order in which an epoch visits the examples: a pure function of its arguments.
 
     Args:
-      key: the run's shuffling key; it stays the same for every epoch.
-      epoch: number of the epoch; it may be traced, so that epochs share one compilation.
-      n: number of examples (static).
+        key: the run's shuffling key; it stays the same for every epoch.
+        epoch: number of the epoch; it may be traced, so that epochs share one compilation.
+        n: number of examples (static).
 
     Returns:
-      int32 `[n]`, a permutation of `0 .. n-1`, on the default device.
+        int32 `[n]`, a permutation of `0 .. n-1`, on the default device.
 
     >>> first = epoch_permutation(jax.random.key(0), 1, 5)
     >>> sorted(first.tolist())
@@ -33,12 +33,12 @@ def num_batches(n: int, batch_size: int, drop_last: bool = False) -> int:
     """Number of batches of an epoch over `n` examples.
 
     Args:
-      n: number of examples.
-      batch_size: examples a batch.
-      drop_last: whether a smaller last batch is left out.
+        n: number of examples.
+        batch_size: examples a batch.
+        drop_last: whether a smaller last batch is left out.
 
     Raises:
-      ValueError: if `n` or `batch_size` is not positive.
+        ValueError: if `n` or `batch_size` is not positive.
 
     >>> num_batches(45_000, 256, drop_last=True), num_batches(45_000, 256)
     (175, 176)
@@ -57,14 +57,14 @@ def eval_batches(n: int, batch_size: int) -> Iterator[tuple[np.ndarray, np.ndarr
     step serves all batches and a sum under the mask is exact.
 
     Args:
-      n: number of examples.
-      batch_size: examples a batch.
+        n: number of examples.
+        batch_size: examples a batch.
 
     Yields:
-      `(indices, mask)`: int32 `[batch_size]` and bool `[batch_size]`.
+        `(indices, mask)`: int32 `[batch_size]` and bool `[batch_size]`.
 
     Raises:
-      ValueError: if `n` or `batch_size` is not positive.
+        ValueError: if `n` or `batch_size` is not positive.
 
     >>> [(i.tolist(), m.tolist()) for i, m in eval_batches(3, 2)]
     [([0, 1], [True, True]), ([2, 0], [True, False])]

@@ -25,13 +25,13 @@ def write_cache(data_dir: Path, folder: Path, train: Arrays, test: Arrays) -> di
     Use it inside `writing`.
 
     Args:
-      data_dir: the data folder.
-      folder: folder for this data set's arrays, inside `data_dir`; replaced if it exists.
-      train: training images and labels.
-      test: test images and labels.
+        data_dir: the data folder.
+        folder: folder for this data set's arrays, inside `data_dir`; replaced if it exists.
+        train: training images and labels.
+        test: test images and labels.
 
     Returns:
-      The digest of each array, by name.
+        The digest of each array, by name.
     """
     arrays = dict(zip(_NAMES, (train.images, train.labels, test.images, test.labels), strict=True))
     digests = {name: array_digest(array) for name, array in arrays.items()}
@@ -48,13 +48,13 @@ def read_cache(folder: Path) -> tuple[Arrays, Arrays, dict[str, str]] | None:
     """Reads what `write_cache` wrote and verifies every byte of it.
 
     Args:
-      folder: the folder with the arrays.
+        folder: the folder with the arrays.
 
     Returns:
-      `(train, test, digests)`, or None if there is no such folder.
+        `(train, test, digests)`, or None if there is no such folder.
 
     Raises:
-      DamagedCacheError: if a file is missing, unreadable or not as it was written.
+        DamagedCacheError: if a file is missing, unreadable or not as it was written.
     """
     if not folder.is_dir():
         return None

@@ -29,15 +29,15 @@ def load_cifar(name: str, archive: Path | None, data_dir: Path) -> _Loaded:
     and the copy are kept to make the arrays anew, and may be removed.
 
     Args:
-      name: `"cifar10"` or `"cifar100"`.
-      archive: one of the data set's archives. It is verified even if it is no longer needed.
-      data_dir: folder for the copy and the arrays.
+        name: `"cifar10"` or `"cifar100"`.
+        archive: one of the data set's archives. It is verified even if it is no longer needed.
+        data_dir: folder for the copy and the arrays.
 
     Returns:
-      `(train, test, digests)`.
+        `(train, test, digests)`.
 
     Raises:
-      DatasetError: if the data set cannot be had.
+        DatasetError: if the data set cannot be had.
     """
     if archive is not None:
         identify(archive, name)

@@ -39,16 +39,16 @@ def load_dataset(
     - `digits`: scikit-learn's, which needs neither folder nor download.
 
     Args:
-      name: one of `DATASETS`.
-      archive: a local copy of the source. For CIFAR the `.tar.gz` of the binary or the Python
-        version; for Fashion-MNIST the folder of its files.
-      data_dir: folder for data; `default_data_dir()` if None.
+        name: one of `DATASETS`.
+        archive: a local copy of the source. For CIFAR the `.tar.gz` of the binary or the Python
+            version; for Fashion-MNIST the folder of its files.
+        data_dir: folder for data; `default_data_dir()` if None.
 
     Returns:
-      The data set.
+        The data set.
 
     Raises:
-      DatasetError: if it cannot be had; no other data set is taken instead.
+        DatasetError: if it cannot be had; no other data set is taken instead.
 
     >>> digits = load_dataset("digits")
     >>> digits.train.images.shape, len(digits.test), digits.class_names[:3]

@@ -17,10 +17,10 @@ def load_digits() -> tuple[Arrays, Arrays]:
     the first 1,437 are for training and the other 360 for the test, in that order.
 
     Returns:
-      `(train, test)`, images of shape `[n, 8, 8, 1]`.
+        `(train, test)`, images of shape `[n, 8, 8, 1]`.
 
     References:
-      E. Alpaydin, C. Kaynak: Optical Recognition of Handwritten Digits, UCI repository, 1998.
+        E. Alpaydin, C. Kaynak: Optical Recognition of Handwritten Digits, UCI repository, 1998.
     """
     from sklearn import datasets  # slow to import, and only this data set needs it
 

@@ -27,13 +27,13 @@ def open_url(url: str) -> Any:
     """Opens a URL, in `OPEN_SECONDS` at most.
 
     Args:
-      url: the address.
+        url: the address.
 
     Returns:
-      The open response; close it.
+        The open response; close it.
 
     Raises:
-      DownloadError: if the server cannot be reached in time or refuses.
+        DownloadError: if the server cannot be reached in time or refuses.
     """
     answer: queue.SimpleQueue[Any] = queue.SimpleQueue()
 
@@ -59,13 +59,13 @@ def download(url: str, target: Path, *, md5: str) -> None:
     """Downloads a file and verifies it.
 
     Args:
-      url: the address.
-      target: file to write; on an error it may be incomplete.
-      md5: the expected MD5 checksum, in hexadecimal.
+        url: the address.
+        target: file to write; on an error it may be incomplete.
+        md5: the expected MD5 checksum, in hexadecimal.
 
     Raises:
-      DownloadError: if the download breaks off or the checksum is wrong.
-      OSError: if the file cannot be written.
+        DownloadError: if the download breaks off or the checksum is wrong.
+        OSError: if the file cannot be written.
     """
     digest = hashlib.md5(usedforsecurity=False)
     with open_url(url) as response, target.open("wb") as file:

@@ -24,16 +24,16 @@ def load_fashion_mnist(folders: list[Path]) -> tuple[Arrays, Arrays]:
     verifies them.
 
     Args:
-      folders: where to look.
+        folders: where to look.
 
     Returns:
-      `(train, test)`, images of shape `[n, 28, 28, 1]`.
+        `(train, test)`, images of shape `[n, 28, 28, 1]`.
 
     Raises:
-      DatasetError: if no folder holds the files, one is missing, or one is not as it should be.
+        DatasetError: if no folder holds the files, one is missing, or one is not as it should be.
 
     References:
-      H. Xiao, K. Rasul, R. Vollgraf: Fashion-MNIST, arXiv:1708.07747, 2017.
+        H. Xiao, K. Rasul, R. Vollgraf: Fashion-MNIST, arXiv:1708.07747, 2017.
     """
     folder = next((f for f in folders if any((f / name).is_file() for name in _FILES)), None)
     if folder is None:

@@ -21,17 +21,17 @@ def read_idx(path: Path, *, rank: int) -> np.ndarray:
     dimensions; then each dimension as a big-endian 32-bit number; then the elements.
 
     Args:
-      path: the file.
-      rank: number of dimensions that the file must have.
+        path: the file.
+        rank: number of dimensions that the file must have.
 
     Returns:
-      uint8 array of that rank.
+        uint8 array of that rank.
 
     Raises:
-      DatasetError: if the file cannot be read, is damaged, or is of another type, rank or length.
+        DatasetError: if the file cannot be read, is damaged, or is of another type, rank or length.
 
     References:
-      http://yann.lecun.com/exdb/mnist/ (the format's description)
+        http://yann.lecun.com/exdb/mnist/ (the format's description)
     """
     try:
         with gzip.open(path, "rb") as file:
@@ -59,15 +59,15 @@ def read_pair(folder: Path, prefix: str, *, classes: int) -> Arrays:
     """Reads `<prefix>-images-idx3-ubyte.gz` and `<prefix>-labels-idx1-ubyte.gz`.
 
     Args:
-      folder: the folder that holds both files.
-      prefix: `"train"` or `"t10k"`.
-      classes: number of classes; every label must be below it.
+        folder: the folder that holds both files.
+        prefix: `"train"` or `"t10k"`.
+        classes: number of classes; every label must be below it.
 
     Returns:
-      The images, with one channel, and their labels.
+        The images, with one channel, and their labels.
 
     Raises:
-      DatasetError: if a file is not as it should be or the two do not fit together.
+        DatasetError: if a file is not as it should be or the two do not fit together.
     """
     images_path = folder / f"{prefix}-images-idx3-ubyte.gz"
     labels_path = folder / f"{prefix}-labels-idx1-ubyte.gz"

@@ -22,11 +22,11 @@ def progress_bar(label: str, total: int | None) -> Iterator[Advance]:
     """Shows a bar on a terminal's standard error, or one plain line where there is none.
 
     Args:
-      label: what is being done.
-      total: number of units, or None if unknown.
+        label: what is being done.
+        total: number of units, or None if unknown.
 
     Yields:
-      A function to call with the number of units done since its last call.
+        A function to call with the number of units done since its last call.
     """
     console = Console(stderr=True)
     if not console.is_terminal:

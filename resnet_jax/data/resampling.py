@@ -15,8 +15,8 @@ class Taps(NamedTuple):
     """One axis of a resize: output `i` is a weighted sum over `first[i] .. first[i] + taps - 1`.
 
     Attributes:
-      first: int32 `[target]`, first source position of each output.
-      weights: int32 `[target, taps]`, in units of `2**-WEIGHT_BITS`.
+        first: int32 `[target]`, first source position of each output.
+        weights: int32 `[target, taps]`, in units of `2**-WEIGHT_BITS`.
     """
 
     first: np.ndarray
@@ -33,11 +33,11 @@ def bilinear_taps(source: int, target: int) -> Taps:
     and then rounded to 22 bits, as Pillow does for 8-bit images.
 
     Args:
-      source: pixels of the source along the axis.
-      target: pixels of the result along the axis.
+        source: pixels of the source along the axis.
+        target: pixels of the result along the axis.
 
     References:
-      Pillow, src/libImaging/Resample.c (`precompute_coeffs`, `normalize_coeffs_8bpc`).
+        Pillow, src/libImaging/Resample.c (`precompute_coeffs`, `normalize_coeffs_8bpc`).
 
     >>> bilinear_taps(2, 4).first.tolist()
     [0, 0, 0, 0]

@@ -17,15 +17,15 @@ def split_indices(
     are for validation and the others for training, both in shuffled order.
 
     Args:
-      n: number of examples.
-      fraction: share of the examples kept for validation, `0 <= fraction < 1`.
-      seed: seed of the legacy generator, `0 <= seed < 2**32`.
+        n: number of examples.
+        fraction: share of the examples kept for validation, `0 <= fraction < 1`.
+        seed: seed of the legacy generator, `0 <= seed < 2**32`.
 
     Returns:
-      `(train, validation)`, int64 arrays that hold each index once between them.
+        `(train, validation)`, int64 arrays that hold each index once between them.
 
     Raises:
-      ValueError: if an argument is out of range.
+        ValueError: if an argument is out of range.
 
     >>> train, validation = split_indices(50_000)
     >>> train.shape, validation.shape

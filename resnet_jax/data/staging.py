@@ -24,10 +24,10 @@ def writing(data_dir: Path) -> Iterator[None]:
     Leftovers of a writer that was killed are removed first.
 
     Args:
-      data_dir: the folder.
+        data_dir: the folder.
 
     Raises:
-      DatasetError: if the folder cannot be made or written to, or is full.
+        DatasetError: if the folder cannot be made or written to, or is full.
     """
     try:
         data_dir.mkdir(parents=True, exist_ok=True)
@@ -57,16 +57,16 @@ def staged(data_dir: Path, target: Path, *, replace: bool = False) -> Iterator[P
     Use it inside `writing`.
 
     Args:
-      data_dir: the data folder.
-      target: where the result belongs, inside `data_dir`.
-      replace: whether a folder that is there already is removed at the last moment.
+        data_dir: the data folder.
+        target: where the result belongs, inside `data_dir`.
+        replace: whether a folder that is there already is removed at the last moment.
 
     Yields:
-      The path to write to: a name that does not exist yet, in an empty folder on the same disk.
-      If the body raises, it is removed and `target` is left as it was.
+        The path to write to: a name that does not exist yet, in an empty folder on the same disk.
+        If the body raises, it is removed and `target` is left as it was.
 
     Raises:
-      OSError: if `target` is a folder with something in it and `replace` is False.
+        OSError: if `target` is a folder with something in it and `replace` is False.
     """
     workplace = Path(tempfile.mkdtemp(prefix=_PARTIAL, dir=data_dir))
     try:

@@ -78,13 +78,13 @@ def prepare(folder: Path, name: str, train: Arrays, test: Arrays) -> None:
     """Writes images as a TFDS data set.
 
     Args:
-      folder: the folder to make, for one version of one data set.
-      name: the data set.
-      train: training images and labels in source order.
-      test: test images and labels in source order.
+        folder: the folder to make, for one version of one data set.
+        name: the data set.
+        train: training images and labels in source order.
+        test: test images and labels in source order.
 
     Raises:
-      OSError: if the files cannot be written.
+        OSError: if the files cannot be written.
     """
     tfds.disable_progress_bar()  # three bars at once, and lines of them in a log file
     with progress_bar(f"Preparing {name} (only once)", len(train) + len(test)) as advance:
@@ -106,14 +106,14 @@ def read_prepared(folder: Path, name: str) -> tuple[Arrays, Arrays]:
     """Decodes a prepared copy and puts it back into source order.
 
     Args:
-      folder: a folder that `prepare` made, or TFDS's own, in array_record format.
-      name: the data set.
+        folder: a folder that `prepare` made, or TFDS's own, in array_record format.
+        name: the data set.
 
     Returns:
-      `(train, test)`.
+        `(train, test)`.
 
     Raises:
-      DatasetError: if the copy is damaged or is not this data set.
+        DatasetError: if the copy is damaged or is not this data set.
     """
     try:
         builder = tfds.builder_from_directory(folder)

@@ -25,14 +25,15 @@ class Transform:
     A transform is hashable and holds no arrays: close a jitted function over it.
 
     Args:
-      source: height and width of the images, in pixels.
-      resize: height and width after the resize, in pixels. An image of that size is not resampled.
-      crop: height and width of the result, in pixels.
-      mean: mean of each channel, as a fraction of the full scale.
-      std: standard deviation of each channel, as a fraction of the full scale.
+        source: height and width of the images, in pixels.
+        resize: height and width after the resize, in pixels. An image of that size is not
+            resampled.
+        crop: height and width of the result, in pixels.
+        mean: mean of each channel, as a fraction of the full scale.
+        std: standard deviation of each channel, as a fraction of the full scale.
 
     Raises:
-      ValueError: if an argument is out of range.
+        ValueError: if an argument is out of range.
 
     >>> transform = Transform(source=(32, 32), resize=120, crop=110, mean=(0.5,), std=(0.25,))
     >>> images = jnp.zeros((4, 32, 32, 1), jnp.uint8)
@@ -67,15 +68,15 @@ class Transform:
         """Crops each image at its own place, uniform over all places.
 
         Args:
-          images: uint8 `[batch, height, width, channels]`.
-          key: a key from `jax.random.key`, or one for each image, `[batch]`. With its own key an
-            image's place does not depend on the batch that it is in.
+            images: uint8 `[batch, height, width, channels]`.
+            key: a key from `jax.random.key`, or one for each image, `[batch]`. With its own key an
+                image's place does not depend on the batch that it is in.
 
         Returns:
-          float32 `[batch, crop, crop, channels]`.
+            float32 `[batch, crop, crop, channels]`.
 
         Raises:
-          ValueError: if `key` is of another kind or shape, or `images` is not the transform's.
+            ValueError: if `key` is of another kind or shape, or `images` is not the transform's.
         """
         if not jnp.issubdtype(key.dtype, jax.dtypes.prng_key):
             raise ValueError(f"`key` (={key.dtype} {key.shape}) must come from `jax.random.key`.")
@@ -89,10 +90,10 @@ class Transform:
         """Crops each image in the middle; half a pixel rounds to even, as torchvision's CenterCrop.
 
         Args:
-          images: uint8 `[batch, height, width, channels]`.
+            images: uint8 `[batch, height, width, channels]`.
 
         Returns:
-          float32 `[batch, crop, crop, channels]`.
+            float32 `[batch, crop, crop, channels]`.
         """
         offset = round((self.resize - self.crop) / 2)
         return self.at(images, jnp.full((images.shape[0], 2), offset, jnp.int32))
@@ -101,15 +102,15 @@ class Transform:
         """Crops each image at a given place.
 
         Args:
-          images: uint8 `[batch, height, width, channels]`.
-          offsets: int32 `[batch, 2]`, row and column of the crop's upper left corner in the
-            resized image, from 0 to `resize - crop`.
+            images: uint8 `[batch, height, width, channels]`.
+            offsets: int32 `[batch, 2]`, row and column of the crop's upper left corner in the
+                resized image, from 0 to `resize - crop`.
 
         Returns:
-          float32 `[batch, crop, crop, channels]`.
+            float32 `[batch, crop, crop, channels]`.
 
         Raises:
-          ValueError: if the images' type or shape is not the transform's.
+            ValueError: if the images' type or shape is not the transform's.
         """
         height, width = self.source
         channels = len(self.mean)
@@ -126,10 +127,10 @@ class Transform:
         """Takes normalised images back to [0, 1], for display.
 
         Args:
-          x: `[..., channels]`, as the other methods return it.
+            x: `[..., channels]`, as the other methods return it.
 
         Returns:
-          float32 `[..., channels]`, clipped to [0, 1].
+            float32 `[..., channels]`, clipped to [0, 1].
         """
         shape = (1,) * (x.ndim - 1) + (-1,)
         std = jnp.asarray(self.std, jnp.float32).reshape(shape)

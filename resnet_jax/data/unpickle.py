@@ -43,13 +43,13 @@ def load_arrays(file: BinaryIO) -> Any:
     Text that Python 2 wrote is decoded as Latin-1, which is also how NumPy wants its bytes.
 
     Args:
-      file: the open pickle.
+        file: the open pickle.
 
     Returns:
-      The object.
+        The object.
 
     Raises:
-      pickle.UnpicklingError: if the pickle names any other class or function; it is not called.
-        A damaged pickle may raise other exceptions too, as `pickle` documents.
+        pickle.UnpicklingError: if the pickle names any other class or function; it is not called.
+            A damaged pickle may raise other exceptions too, as `pickle` documents.
     """
     return _ArrayUnpickler(file, encoding="latin1").load()
