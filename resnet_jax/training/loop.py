@@ -135,12 +135,14 @@ class Task:
 
     Attributes:
         model: a linen module from images to logits.
-        tx: an optimizer of ``make_optimizer``.
+        tx: an optimizer of ``make_optimizer``, or any with its learning rate in its state by
+            ``optax.inject_hyperparams``.
         controller: of the learning rate.
         train: images to train on.
         valid: images to validate on.
         prepare: transforms a training batch on the device.
         prepare_valid: transforms a batch of the training or validation accuracy.
+        variables: the model's, to start from (fine-tuning); None initialises new ones.
     """
 
     model: nn.Module
@@ -150,6 +152,7 @@ class Task:
     valid: Arrays
     prepare: Prepare
     prepare_valid: Prepare
+    variables: Mapping[str, Any] | None = None
 
 
 def steps_per_epoch(num_images: int, batch_size: int) -> int:
@@ -216,7 +219,8 @@ def fit(
 
     Raises:
         ValueError: before anything is written, if the batch does not fit the data or devices, or
-            a label the model.
+            a label, the variables to start from or the optimizer's state do not fit the model
+            or this loop.
         CheckpointError: if there is nothing to resume from, it belongs to another run, or a
             checkpoint cannot be saved; if ``run_dir`` holds a run that is not resumed.
         RunFolderError: if another run is using ``run_dir``, or it cannot be written to.
@@ -277,7 +281,9 @@ class _Run:
         self.step_key, self.eval_key = engine.share(step_key), engine.share(eval_key)
 
         shape = (1, *task.train.images.shape[1:])
-        self.fresh = create_state(task.model, task.tx, self.init_key, shape)
+        self.fresh = create_state(
+            task.model, task.tx, self.init_key, shape, variables=task.variables
+        )
         images = jax.ShapeDtypeStruct(shape, jnp.float32)
         logits: Any = jax.eval_shape(task.model.apply, self.fresh.variables, images)
         check_labels(task.train, logits.shape[-1], "training")

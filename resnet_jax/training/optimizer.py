@@ -56,16 +56,32 @@ def make_optimizer(
 
 
 def get_learning_rate(opt_state: Any) -> Array:
-    """The learning rate in the state of an optimizer of ``make_optimizer``."""
-    return opt_state.hyperparams["learning_rate"]
+    """The learning rate in the state of an optimizer.
+
+    Args:
+        opt_state: of ``make_optimizer``, or of another under ``optax.inject_hyperparams``.
+
+    Raises:
+        ValueError: if it has none.
+    """
+    rate = getattr(opt_state, "hyperparams", {}).get("learning_rate")
+    if rate is None:
+        raise ValueError(
+            f"`opt_state` (a {type(opt_state).__name__}) has no learning rate; make the optimizer "
+            "by `make_optimizer`, or by `optax.inject_hyperparams` with a `learning_rate`"
+        )
+    return rate
 
 
 def set_learning_rate(opt_state: Any, learning_rate: ArrayLike) -> Any:
     """The same state with another learning rate.
 
     Args:
-        opt_state: state of an optimizer of ``make_optimizer``.
+        opt_state: as of ``get_learning_rate``.
         learning_rate: the new rate, a scalar.
+
+    Raises:
+        ValueError: if the state has no learning rate.
     """
     rate = jnp.asarray(learning_rate, dtype=get_learning_rate(opt_state).dtype)
     return opt_state._replace(hyperparams={**opt_state.hyperparams, "learning_rate": rate})

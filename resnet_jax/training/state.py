@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -35,7 +36,12 @@ class TrainState:
 
 
 def create_state(
-    model: nn.Module, tx: optax.GradientTransformation, key: Array, shape: tuple[int, ...]
+    model: nn.Module,
+    tx: optax.GradientTransformation,
+    key: Array,
+    shape: tuple[int, ...],
+    *,
+    variables: Mapping[str, Any] | None = None,
 ) -> TrainState:
     """Initialises a model and its optimizer.
 
@@ -44,11 +50,16 @@ def create_state(
         tx: the optimizer.
         key: a random key.
         shape: of the images, ``[batch, height, width, channels]``.
+        variables: to start from instead of new ones; they are copied.
+
+    Raises:
+        ValueError: if ``variables`` are not the model's; it names the first that is not.
     """
 
-    @jax.jit
-    def init(key: Array) -> TrainState:
-        variables = model.init(key, jnp.zeros(shape, jnp.float32))
+    def initialise(key: Array) -> Mapping[str, Any]:
+        return model.init(key, jnp.zeros(shape, jnp.float32))
+
+    def begin(variables: Mapping[str, Any]) -> TrainState:
         params = variables["params"]
         return TrainState(
             step=jnp.zeros((), jnp.int32),
@@ -57,4 +68,27 @@ def create_state(
             opt_state=tx.init(params),
         )
 
-    return init(key)
+    if variables is None:
+        return jax.jit(lambda key: begin(initialise(key)))(key)
+    _check_variables(variables, jax.eval_shape(initialise, key))
+    return jax.jit(begin)(variables)
+
+
+def _check_variables(variables: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
+    """Raises unless two trees have the same paths with the same shapes and types."""
+    found, wanted = _describe_leaves(variables), _describe_leaves(expected)
+    for path in sorted(found.keys() | wanted.keys()):
+        if found.get(path) != wanted.get(path):
+            raise ValueError(
+                f"`variables` has {found.get(path, 'nothing')} at {path}, where the model has "
+                f"{wanted.get(path, 'nothing')}; give variables of the same model"
+            )
+
+
+def _describe_leaves(tree: Any) -> dict[str, str]:
+    return {
+        jax.tree_util.keystr(path, simple=True, separator="/"): (
+            f"{jnp.result_type(leaf)}{list(jnp.shape(leaf))}"
+        )
+        for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
+    }

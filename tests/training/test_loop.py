@@ -5,6 +5,7 @@ import io
 
 import jax
 import numpy as np
+import optax
 import pytest
 from rich.console import Console
 
@@ -170,3 +171,48 @@ def test_more_than_there_is(task, tmp_path):
         run(task, tmp_path, config=dataclasses.replace(CONFIG, batch_size=160))
     assert not list(tmp_path.iterdir())
     assert steps_per_epoch(45_000, 256) == 175
+
+
+def test_variables_to_start_from(task, whole, tmp_path):
+    """A head trained beside a body at rest, on an optimizer of optax; resumed in between."""
+    result, _, _ = whole
+    variables = jax.tree.map(np.asarray, result.state.variables)
+
+    def part_rates(learning_rate):
+        parts = {"head": optax.sgd(learning_rate), "body": optax.set_to_zero()}
+        return optax.multi_transform(parts, lambda params: {n: part(n) for n in params})
+
+    def part(name):
+        return "head" if name == "fc" else "body"
+
+    tx = optax.inject_hyperparams(part_rates)(learning_rate=0.1)
+    tuned = dataclasses.replace(task, tx=tx, variables=variables)
+    expected = run(tuned, config=dataclasses.replace(CONFIG, epochs=2))
+    assert expected.history[0][0] < result.history[0][0]
+    for name, before in variables["params"].items():
+        same = jax.tree.map(np.array_equal, before, expected.state.params[name])
+        assert all(jax.tree.leaves(same)) == (name != "fc")
+
+    run(tuned, tmp_path, config=dataclasses.replace(CONFIG, epochs=1))
+    resumed = run(tuned, tmp_path, config=dataclasses.replace(CONFIG, epochs=2), resume=True)
+    assert resumed.history == expected.history
+    for one, two in zip(
+        jax.tree.leaves(expected.state), jax.tree.leaves(resumed.state), strict=True
+    ):
+        np.testing.assert_array_equal(one, two)
+
+
+def test_variables_of_another_model(task, whole):
+    variables = whole[0].state.variables
+    message = r"`variables` has float32\[64, 7\] at params/fc/kernel, .* has float32\[64, 10\]"
+    head = {**variables["params"]["fc"], "kernel": np.zeros((64, 7), np.float32)}
+    wrong = {**variables, "params": {**variables["params"], "fc": head}}
+    with pytest.raises(ValueError, match=message):
+        run(dataclasses.replace(task, variables=wrong))
+    with pytest.raises(ValueError, match="`variables` has nothing at batch_stats/bn1/mean"):
+        run(dataclasses.replace(task, variables={"params": variables["params"]}))
+
+
+def test_an_optimizer_without_a_learning_rate(task):
+    with pytest.raises(ValueError, match=r"has no learning rate; make the optimizer by"):
+        run(dataclasses.replace(task, tx=optax.sgd(0.1)))
