@@ -1,5 +1,10 @@
-"""The ResNet family for JAX: torch-exact Flax models, training and evaluation."""
+"""The ResNet family for JAX: torch-exact Flax models, training and evaluation.
 
+Attributes:
+    VARIANTS: the table of the named variants, a read-only mapping from name to `Variant`.
+"""
+
+from . import data, evaluation, models, ops, training
 from .data import (
     Arrays,
     Dataset,
@@ -82,6 +87,8 @@ __all__ = [
     "confusion_matrix",
     "create_model",
     "create_state",
+    "data",
+    "evaluation",
     "fit",
     "from_torch",
     "load_dataset",
@@ -89,6 +96,8 @@ __all__ = [
     "make_eval_step",
     "make_optimizer",
     "make_train_step",
+    "models",
+    "ops",
     "plot_accuracy",
     "plot_confusion_matrix",
     "plot_training_loss",
@@ -106,6 +115,7 @@ __all__ = [
     "show_examples",
     "split_indices",
     "to_torch",
+    "training",
     "wide_resnet50_2",
     "wide_resnet101_2",
 ]

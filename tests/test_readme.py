@@ -19,8 +19,3 @@ def test_ci_runs_the_test_command():
     command = "pip install -q -e '.[test]' && python -m pytest"
     assert f"\n{command}\n" in README
     assert f"\n{command}\n" in (ROOT / ".ci" / "run").read_text(encoding="utf-8")
-
-
-def test_links_into_the_repository_exist():
-    targets = re.findall(r"\]\((?!https?:|#)([^)#]+)", README)
-    assert all((ROOT / target).exists() for target in targets), targets

@@ -1,4 +1,8 @@
-"""Data: sources to uint8 arrays, the split, batches, and transforms on the device."""
+"""Data: sources to uint8 arrays, the split, batches, and transforms on the device.
+
+Attributes:
+    DATASETS: the names that `load_dataset` knows.
+"""
 
 from .base import Arrays, Dataset, DatasetError
 from .batches import epoch_permutation, eval_batches, num_batches

@@ -15,9 +15,13 @@ class ClassScores(TypedDict):
     """The scores of one class, as fractions, and its number of examples."""
 
     precision: float
+    """Of those predicted as the class, the fraction that belongs to it."""
     recall: float
+    """Of those that belong to the class, the fraction predicted as it."""
     f1: float
+    """The harmonic mean of the two."""
     support: int
+    """Number of examples that belong to the class."""
 
 
 def accuracy(labels: ArrayLike, predictions: ArrayLike) -> float:

@@ -1,4 +1,8 @@
-"""The ResNet family as Flax linen modules; needs jax, flax and ``resnet_jax.ops`` alone."""
+"""The ResNet family as Flax linen modules; needs jax, flax and ``resnet_jax.ops`` alone.
+
+Attributes:
+    VARIANTS: the table of the named variants, a read-only mapping from name to ``Variant``.
+"""
 
 from .blocks import BasicBlock, Bottleneck, Downsample
 from .layers import BatchNorm, Conv, Dense, GroupNorm, NormLayer

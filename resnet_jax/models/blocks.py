@@ -45,31 +45,29 @@ class Downsample(nn.Module):
 
 
 class _Block(nn.Module):
-    """What both blocks share: their options and the shortcut.
-
-    Attributes:
-        planes: the block's nominal width.
-        stride: of its strided convolution.
-        groups: of its 3×3 convolution.
-        base_width: channels a group at 64 planes.
-        dilation: of its 3×3 convolution.
-        zero_init_residual: start the last normalisation's scale at zero.
-        norm_layer: makes the normalisations.
-        dtype: in which to compute.
-        axis_name: passed to the normalisations.
-    """
+    """What both blocks share: their options and the shortcut."""
 
     expansion: ClassVar[int]
+    """Output channels, as a multiple of ``planes``."""
 
     planes: int
+    """The block's nominal width."""
     stride: int = 1
+    """Of its strided convolution."""
     groups: int = 1
+    """Of its 3×3 convolution."""
     base_width: int = 64
+    """Channels a group at 64 planes."""
     dilation: int = 1
+    """Of its 3×3 convolution."""
     zero_init_residual: bool = False
+    """Start the last normalisation's scale at zero."""
     norm_layer: NormLayer = BatchNorm
+    """Makes the normalisations."""
     dtype: DTypeLike | None = None
+    """In which to compute; None takes the input's."""
     axis_name: str | None = None
+    """Passed to the normalisations."""
 
     def _norm(self, name: str, *, last: bool = False) -> nn.Module:
         zero = last and self.zero_init_residual
@@ -97,6 +95,7 @@ class BasicBlock(_Block):
     """
 
     expansion: ClassVar[int] = 1
+    """Output channels, as a multiple of ``planes``."""
 
     def __post_init__(self) -> None:
         if self.groups != 1 or self.base_width != 64:
@@ -128,6 +127,7 @@ class Bottleneck(_Block):
     """
 
     expansion: ClassVar[int] = 4
+    """Output channels, as a multiple of ``planes``."""
 
     @nn.compact
     def __call__(self, x: Array, train: bool = False) -> Array:

@@ -54,16 +54,27 @@ class ResNetOptions(TypedDict, total=False):
     """The options of ``ResNet`` that a factory takes; see there for their meaning."""
 
     zero_init_residual: bool
+    """Start every residual branch at zero."""
     groups: int
+    """Of the 3×3 convolutions."""
     width_per_group: int
+    """Channels a group at 64 planes."""
     replace_stride_with_dilation: Sequence[bool] | None
+    """For stages 2, 3, 4: dilate instead of striding."""
     norm_layer: NormLayer | None
+    """Makes the normalisations."""
     stem: Literal["imagenet", "cifar"]
+    """7×7/2 and a max-pool, or 3×3/1."""
     base_planes: int
+    """Planes of the first stage, doubled in each further one."""
     dtype: DTypeLike | None
+    """In which to compute."""
     axis_name: str | None
+    """The mapped axis that BatchNorm shares its statistics over."""
     remat: bool
+    """Recompute the blocks' activations in the backward pass."""
     name: str | None
+    """The module's name within another module."""
 
 
 class ResNetFactory(Protocol):

@@ -31,6 +31,7 @@ class StopRequest:
     Python lets the main thread alone handle signals: elsewhere nothing is noted.
 
     Attributes:
+        signals: those that are noted.
         signum: the signal that came, or None.
     """
 
