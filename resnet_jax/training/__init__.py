@@ -3,6 +3,7 @@
 from . import processes
 from .batches import Batch, Epoch, EvalPlan, epoch_order, eval_order
 from .checkpoint import CheckpointError, CheckpointStore
+from .event_file import EventFile, event_files, read_event_file
 from .history import History, RunRecord
 from .logbook import Logbook, read_log
 from .loop import FitConfig, FitResult, NonFiniteLossError, Task, fit, steps_per_epoch
@@ -30,6 +31,7 @@ __all__ = [
     "Engine",
     "Epoch",
     "EvalPlan",
+    "EventFile",
     "FitConfig",
     "FitResult",
     "History",
@@ -50,12 +52,14 @@ __all__ = [
     "epoch_order",
     "eval_order",
     "eval_step",
+    "event_files",
     "fit",
     "get_learning_rate",
     "make_eval_step",
     "make_optimizer",
     "make_train_step",
     "processes",
+    "read_event_file",
     "read_log",
     "run_lock",
     "set_learning_rate",

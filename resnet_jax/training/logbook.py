@@ -1,27 +1,30 @@
-"""The run's log: one JSON object a line, in ``metrics.jsonl``."""
+"""The run's log: one JSON object a line, in ``metrics.jsonl``, and the same for TensorBoard."""
 
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from .event_file import EventFile
+from .records import to_disk
+
 
 class Logbook:
-    """Appends events to a file of JSON lines.
+    """Appends events to a file of JSON lines, and their scalars to an event file beside it.
 
-    Each event has ``event`` (``"step"`` or ``"epoch"``) and ``step``, the optimizer steps done
-    when it happened. Lines are kept in memory until ``flush``.
+    Each event has ``event`` (``"step"``, ``"epoch"`` or ``"test"``) and ``step``, the optimizer
+    steps done when it happened. All is kept in memory until ``flush``.
 
     Attributes:
-        path: the file.
+        path: the file of JSON lines.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._pending: list[str] = []
+        self._scalars = EventFile(path.parent)
 
     def write(self, event: Mapping[str, Any]) -> None:
         """Adds an event.
@@ -30,6 +33,7 @@ class Logbook:
             ValueError: for a value that JSON cannot hold, such as NaN.
         """
         self._pending.append(_line(event))
+        self._scalars.write(event)
 
     def flush(self) -> None:
         """Writes what is pending to the disk.
@@ -40,33 +44,32 @@ class Logbook:
         if self._pending:
             with self.path.open("a", encoding="utf-8") as file:
                 file.writelines(self._pending)
-                _to_disk(file)
+                to_disk(file)
             self._pending.clear()
+        self._scalars.flush()
 
     def rewrite(self, events: Iterable[Mapping[str, Any]]) -> None:
-        """Puts these events, and no others, in the place of the file and of what is pending.
+        """Puts these events, and no others, in the place of the files and of what is pending.
 
         Raises:
-            OSError: if the disk does not take them; the file is as it was.
+            OSError: if the disk does not take them; each file is whole, as it was or as it is to
+                be.
         """
+        events = list(events)
         temporary = self.path.with_name(f".{self.path.name}.tmp")
         try:
             with temporary.open("w", encoding="utf-8") as file:
                 file.writelines(map(_line, events))
-                _to_disk(file)
+                to_disk(file)
             temporary.replace(self.path)
         finally:
             temporary.unlink(missing_ok=True)
         self._pending.clear()
+        self._scalars.rewrite(events)
 
 
 def _line(event: Mapping[str, Any]) -> str:
     return json.dumps(event, allow_nan=False) + "\n"
-
-
-def _to_disk(file: Any) -> None:
-    file.flush()
-    os.fsync(file.fileno())
 
 
 def read_log(path: Path) -> Iterator[dict[str, Any]]:

@@ -14,7 +14,17 @@ from sklearn.datasets import load_digits
 
 import resnet_jax as rj
 from resnet_jax.data import Arrays
-from resnet_jax.training import FitConfig, Reporter, Task, fit, make_optimizer, read_log
+from resnet_jax.training import (
+    FitConfig,
+    Reporter,
+    Task,
+    event_files,
+    fit,
+    make_optimizer,
+    read_event_file,
+    read_log,
+)
+from resnet_jax.training.event_file import SCALARS
 
 from .tiny_run import Linear
 
@@ -66,8 +76,17 @@ class Runner:
 
 
 def log_of(folder):
-    """The log without what is different in every run: seconds."""
+    """The log without what is different in every run: seconds.
+
+    The event file beside it holds the same numbers, each of them once.
+    """
     events = list(read_log(folder / "metrics.jsonl"))
+    (path,) = event_files(folder)
+    assert [scalar[:3] for scalar in read_event_file(path)] == [
+        (tag, event["step"], float(np.float32(event[name])))
+        for event in events
+        for name, tag in SCALARS[event["event"]].items()
+    ]
     for event in events:
         event.pop("seconds", None)
     return events

@@ -4,11 +4,18 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from resnet_jax.training import Logbook, read_log
+from resnet_jax.training import Logbook, event_files, read_log
 
 
 def steps(path):
     return [event["step"] for event in read_log(path)]
+
+
+def assert_no_other_files(folder):
+    """Than the log and the one event file beside it."""
+    names = {path.name for path in folder.iterdir()}
+    assert names == {"metrics.jsonl", *(path.name for path in event_files(folder))}
+    assert len(names) == 2
 
 
 def test_write_flush_rewrite(tmp_path):
@@ -25,7 +32,7 @@ def test_write_flush_rewrite(tmp_path):
     logbook.rewrite({"event": "step", "step": step} for step in (1, 2))
     logbook.flush()
     assert steps(logbook.path) == [1, 2]
-    assert [path.name for path in tmp_path.iterdir()] == ["metrics.jsonl"]
+    assert_no_other_files(tmp_path)
 
 
 def test_nan_has_no_place(tmp_path):
@@ -46,7 +53,7 @@ def test_a_damaged_line_is_named(tmp_path, line, message):
 def test_a_disk_that_takes_nothing(tmp_path, monkeypatch):
     """The file is as it was, and what was to be written is not forgotten."""
     logbook = Logbook(tmp_path / "metrics.jsonl")
-    logbook.write({"step": 1})
+    logbook.write({"event": "step", "step": 1, "loss": 0.5})
     logbook.flush()
     before = logbook.path.read_bytes()
 
@@ -56,9 +63,9 @@ def test_a_disk_that_takes_nothing(tmp_path, monkeypatch):
     with monkeypatch.context() as patched:
         patched.setattr("os.fsync", full)
         with pytest.raises(OSError, match="No space left"):
-            logbook.rewrite([{"step": 2}])
+            logbook.rewrite([{"event": "step", "step": 2}])
     assert logbook.path.read_bytes() == before
-    assert [path.name for path in tmp_path.iterdir()] == ["metrics.jsonl"]
+    assert_no_other_files(tmp_path)
 
 
 def test_a_folder_that_is_gone(tmp_path):
@@ -66,7 +73,7 @@ def test_a_folder_that_is_gone(tmp_path):
     folder = tmp_path / "run"
     folder.mkdir()
     logbook = Logbook(folder / "metrics.jsonl")
-    logbook.write({"step": 1})
+    logbook.write({"event": "step", "step": 1, "loss": 0.5})
     folder.rename(tmp_path / "away")
     with pytest.raises(OSError, match="No such file"):
         logbook.flush()
