@@ -47,20 +47,19 @@ def load_weights(
     Raises:
         WeightsError: if the name has another ending, the file is none of its kind, or its tensors
             do not fit the model.
-        FileNotFoundError: if there is no such file.
+        OSError: if there is no such file, or it may not be read.
         ImportError: if torch is needed and not installed.
     """
     path = Path(path)
     package = _package(path)
     if not path.exists():
         raise FileNotFoundError(f"`path` (={path}) does not exist")
+    path.open("rb").close()  # What may not be read says so by itself.
     try:
         if path.suffix == ".safetensors":
             state_dict = package.load_file(path)
         else:
             state_dict = package.load(path, map_location="cpu", weights_only=True)
-    except OSError:
-        raise
     except Exception as error:  # what a reader raises for bytes of another kind is not fixed
         raise WeightsError(
             f"`path` (={path}) is damaged or holds more than plain tensors by name; "

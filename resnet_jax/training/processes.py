@@ -22,7 +22,8 @@ CONNECT_SECONDS = 300
 """How long processes wait for each other at the start."""
 
 HEARTBEAT_SECONDS = 60
-"""After how long a silent process counts as lost, where its connections do not say so before."""
+"""After how long a silent process counts as lost, where its connections do not say so before;
+JAX's runtime then aborts the others and says why."""
 
 
 class ProcessError(RuntimeError):

@@ -5,6 +5,7 @@ import functools
 import json
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -123,7 +124,7 @@ def test_four_processes_as_one_and_resume(tmp_path, parallel):
     same(resume_here(tmp_path, first_devices("jit", 1)), single(), first=3)
 
 
-@pytest.mark.slow  # has passed, and has also not ended within 100 s; why is not known
+@pytest.mark.slow
 def test_a_killed_process_ends_the_others_and_leaves_the_checkpoint_whole(tmp_path):
     with workers(2, tmp_path, "killed", save=3, steps=1_000_000) as running:
         output = tmp_path / "killed-0.txt"
@@ -133,8 +134,14 @@ def test_a_killed_process_ends_the_others_and_leaves_the_checkpoint_whole(tmp_pa
             assert running[0].poll() is None, output.read_text()
             time.sleep(0.2)
         running[1].kill()
-        assert running[0].wait(timeout=120) == 1
-    assert "error: process 0 of 2 has lost another one" in output.read_text()
+        code = running[0].wait(timeout=processes.HEARTBEAT_SECONDS + 60)
+    # Gloo sees the broken connection at once, unless all its threads wait for others of this
+    # process; JAX's runtime then ends it when the heartbeats have stayed away.
+    said = {
+        1: "error: process 0 of 2 has lost another one",
+        -signal.SIGABRT: "This most likely indicates that another task died",
+    }
+    assert said[code] in output.read_text()
     same(resume_here(tmp_path, first_devices("jit", 1)), single(), first=3)
 
 

@@ -120,7 +120,7 @@ def test_damaged_files(model, variables, tmp_path, suffix):
     path = tmp_path / f"weights{suffix}"
     rj.save_weights(path, model, variables)
     whole = path.read_bytes()
-    for damaged in (b"", b"not weights at all", whole[: len(whole) // 2]):
+    for damaged in (b"", b"not weights at all", whole[:4097], whole[: len(whole) // 2], whole[:-1]):
         path.write_bytes(damaged)
         with pytest.raises(rj.WeightsError, match="damaged or holds more than plain tensors"):
             rj.load_weights(model, path)
