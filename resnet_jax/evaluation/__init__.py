@@ -1,27 +1,39 @@
 """What a trained model is worth: predictions, metrics, figures and the report."""
 
 from .accuracy import ClassScores, accuracy, class_report, per_class_accuracy
+from .calibration import Calibration, calibration
 from .confusion import confusion_labels, confusion_matrix
 from .figures import (
     plot_accuracy,
+    plot_calibration,
     plot_confusion_matrix,
+    plot_explanations,
+    plot_overlay,
     plot_training_loss,
     save_figure,
     show_examples,
 )
 from .predict import predict_logits
 from .report import environment, write_report
+from .saliency import grad_cam, input_saliency
 
 __all__ = [
+    "Calibration",
     "ClassScores",
     "accuracy",
+    "calibration",
     "class_report",
     "confusion_labels",
     "confusion_matrix",
     "environment",
+    "grad_cam",
+    "input_saliency",
     "per_class_accuracy",
     "plot_accuracy",
+    "plot_calibration",
     "plot_confusion_matrix",
+    "plot_explanations",
+    "plot_overlay",
     "plot_training_loss",
     "predict_logits",
     "save_figure",

@@ -15,7 +15,7 @@ def figure():
     return plot_accuracy([70.0, 80.0], [65.0, 75.0])
 
 
-def test_writes_a_png_of_200_dpi_and_a_pdf(figure, tmp_path):
+def test_writes_a_png_of_300_dpi_and_a_pdf(figure, tmp_path):
     png, pdf = save_figure(figure, tmp_path / "new" / "accuracy.v2")
     assert (png, pdf) == (
         tmp_path / "new" / "accuracy.v2.png",
@@ -23,8 +23,8 @@ def test_writes_a_png_of_200_dpi_and_a_pdf(figure, tmp_path):
     )
     with Image.open(png) as image:
         image.load()
-        assert image.size == (700, 480)
-        assert image.info["dpi"] == pytest.approx((200, 200), abs=0.1)
+        assert image.size == (990, 720)
+        assert image.info["dpi"] == pytest.approx((300, 300), abs=0.1)
     assert pdf.read_bytes().startswith(b"%PDF-1.")
     assert pdf.read_bytes().rstrip().endswith(b"%%EOF")
     assert sorted(entry.name for entry in png.parent.iterdir()) == [pdf.name, png.name]

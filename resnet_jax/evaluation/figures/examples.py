@@ -9,10 +9,10 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 
 from ..validation import class_indices
-from .style import VERMILION, new_figure
+from .style import COLUMN_WIDTH, VERMILION, new_figure
 
 _ROWS, _COLUMNS = 3, 5
-_WIDTH, _HEIGHT = 5.0, 3.9  # inches
+_HEIGHT = 2.8  # inches
 _SLACK = 1e-3  # rounding that normalising and back may leave outside [0, 1]
 
 
@@ -35,35 +35,35 @@ def show_examples(
         ValueError: the images have another shape, dtype or range, the lengths differ, or a class
             has no name.
     """
-    pictures = _pictures(images)
+    floats = pictures(images)
     predicted, true = class_indices("predictions", predictions), class_indices("labels", labels)
     for name, values in (("predictions", predicted), ("labels", true)):
-        if len(values) != len(pictures):
+        if len(values) != len(floats):
             raise ValueError(
-                f"`{name}` ({len(values)} entries) must have one entry an image ({len(pictures)})"
+                f"`{name}` ({len(values)} entries) must have one entry an image ({len(floats)})"
             )
         if values.max() >= len(class_names):
             raise ValueError(
                 f"`{name}` holds class {values.max()}; `class_names` has {len(class_names)} names"
             )
 
-    shown = min(len(pictures), _ROWS * _COLUMNS)
+    shown = min(len(floats), _ROWS * _COLUMNS)
     titles = [
-        f"P: {class_names[p]}\nT: {class_names[t]}"
+        example_title(class_names, p, t)
         for p, t in zip(predicted[:shown], true[:shown], strict=True)
     ]
     # A letter is about 0.6 of the font's size wide; the longest name has to fit its column.
     longest = max(len(line) for title in titles for line in title.split("\n"))
-    font_size = min(7.5, 0.9 * 72 * _WIDTH / _COLUMNS / (0.6 * longest))
+    font_size = min(7.5, 0.9 * 72 * COLUMN_WIDTH / _COLUMNS / (0.6 * longest))
 
-    fig = new_figure(_WIDTH, _HEIGHT)
+    fig = new_figure(COLUMN_WIDTH, _HEIGHT)
     grid = fig.subplots(_ROWS, _COLUMNS)
     for index, axes in enumerate(grid.flat):
         if index >= shown:
             axes.set_axis_off()
             continue
         wrong = predicted[index] != true[index]
-        axes.imshow(pictures[index], cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+        axes.imshow(floats[index], cmap="gray", vmin=0, vmax=1, interpolation="nearest")
         axes.set_xticks([])
         axes.set_yticks([])
         axes.set_title(
@@ -75,11 +75,21 @@ def show_examples(
         )
         for spine in axes.spines.values():
             spine.set_edgecolor(VERMILION if wrong else "black")
-            spine.set_linewidth(2.0 if wrong else 0.4)
+            spine.set_linewidth(1.6 if wrong else 0.4)
     return fig
 
 
-def _pictures(images: ArrayLike) -> NDArray[np.float32]:
+def example_title(class_names: Sequence[str], predicted: int, true: int) -> str:
+    """Return the two lines above an image."""
+    return f"P: {class_names[predicted]}\nT: {class_names[true]}"
+
+
+def pictures(images: ArrayLike) -> NDArray[np.float32]:
+    """Return un-normalised images as floats in [0, 1].
+
+    Raises:
+        ValueError: they have another shape, dtype or range.
+    """
     array = np.asarray(images)
     if array.ndim != 4 or array.shape[-1] not in (1, 3) or array.size == 0:
         raise ValueError(

@@ -10,8 +10,9 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
 from ..validation import check_class_names, count_matrix
-from .style import FONT_SIZE, new_figure, style_axes
+from .style import COLUMN_WIDTH, FONT_SIZE, new_figure, style_axes
 
+_COLUMN_CLASSES = 12  # up to so many fit the column of a page
 _CROWDED = 30  # classes from which empty cells stay blank and names stand upright
 
 
@@ -43,7 +44,8 @@ def plot_confusion_matrix(
         hide_spines: leave out the frame.
         hide_ticks: leave out the ticks and the class names.
         cmap: a Matplotlib colour map, light for 0 and dark for 1; None is "Blues".
-        figsize: width and height in inches; None grows with the number of classes.
+        figsize: width and height in inches; None is as wide as a column
+            up to 12 classes, and grows with their number above.
 
     Raises:
         ValueError: neither `show_absolute` nor `show_normed`, another number of names than
@@ -61,14 +63,17 @@ def plot_confusion_matrix(
     shares = counts / np.maximum(totals, 1)
 
     if figsize is None:
-        side = min(max(3.0, 1.0 + 0.4 * size), 14.0)
-        figsize = (side + 0.6 if colorbar else side, side)
+        if size <= _COLUMN_CLASSES:
+            figsize = (COLUMN_WIDTH + 0.6 if colorbar else COLUMN_WIDTH, COLUMN_WIDTH)
+        else:
+            side = min(1.0 + 0.4 * size, 14.0)
+            figsize = (side + 0.6 if colorbar else side, side)
     fig = new_figure(*figsize)
     axes = fig.add_subplot()
     image = axes.imshow(
         shares, cmap="Blues" if cmap is None else cmap, norm=PowerNorm(0.5, vmin=0, vmax=1)
     )
-    cell = 72 * 0.8 * min(figsize) / size  # points; names and labels take the other fifth
+    cell = 72 * 0.78 * min(figsize) / size  # points; names and labels take the rest
 
     crowded = size > _CROWDED
     texts = {

@@ -15,10 +15,15 @@ from ..atomic import atomic_path
 BLUE = "#0072B2"
 SKY_BLUE = "#56B4E9"
 VERMILION = "#D55E00"
+GREEN = "#009E73"
+PURPLE = "#CC79A7"
+ORANGE = "#E69F00"
+# Their yellow is too light for a line on white.
+CYCLE = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY_BLUE, "#000000")
 
-COLUMN_WIDTH = 3.5  # inches; one column of a two-column page
+COLUMN_WIDTH = 3.3  # inches; one column of a two-column page
 FONT_SIZE = 8.0  # points
-DPI = 200
+DPI = 300
 
 
 def new_figure(width: float, height: float) -> Figure:
@@ -39,7 +44,7 @@ def style_axes(axes: Axes) -> None:
 
 
 def save_figure(fig: Figure, stem: str | os.PathLike[str]) -> tuple[Path, Path]:
-    """Save a figure as PNG (200 dpi) and as PDF (fonts embedded), each completely or not at all.
+    """Save a figure as PNG (300 dpi) and as PDF (fonts embedded), each completely or not at all.
 
     Args:
         fig: the figure.

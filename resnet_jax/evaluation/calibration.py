@@ -1,0 +1,86 @@
+"""Whether a model is right as often as it says: reliability by bins, and the calibration error."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .validation import class_indices
+
+_SLACK = 1e-3  # rounding that a softmax in float32 may leave
+
+
+class Calibration(NamedTuple):
+    """Predictions in bins of equal width by their confidence, which is their probability.
+
+    Attributes:
+        edges: of the bins, from 0 to 1 `[bins + 1]`; the lower edge is out, the upper in.
+        counts: predictions in each bin `[bins]`.
+        accuracy: fraction of each bin's predictions that is right `[bins]`; nan in an empty one.
+        confidence: mean of each bin's confidences `[bins]`; nan in an empty one.
+    """
+
+    edges: NDArray[np.float64]
+    counts: NDArray[np.int64]
+    accuracy: NDArray[np.float64]
+    confidence: NDArray[np.float64]
+
+    @property
+    def error(self) -> float:
+        """The expected calibration error, `sum_b counts[b] / n · |accuracy[b] − confidence[b]|`."""
+        gaps = np.abs(np.nan_to_num(self.accuracy) - np.nan_to_num(self.confidence))
+        return float((self.counts * gaps).sum() / self.counts.sum())
+
+
+def calibration(labels: ArrayLike, probabilities: ArrayLike, *, bins: int = 15) -> Calibration:
+    """Return how the most probable class's probability compares with how often it is right.
+
+    Args:
+        labels: true class indices `[n]`, n ≥ 1.
+        probabilities: of the classes, summing to 1, `[n, classes]`; of a softmax.
+        bins: of equal width between 0 and 1.
+
+    Raises:
+        ValueError: the shapes do not go together, a row is no distribution, a label has no
+            probability, or `bins` is below 1.
+
+    References:
+        Guo et al. 2017, https://arxiv.org/abs/1706.04599
+
+    >>> result = calibration([0, 1, 1], [[0.9, 0.1], [0.8, 0.2], [0.3, 0.7]], bins=2)
+    >>> result.counts.tolist(), round(result.error, 4)
+    ([0, 3], 0.1333)
+    """
+    true = class_indices("labels", labels)
+    values = np.asarray(probabilities, dtype=np.float64)
+    if values.ndim != 2 or len(values) != len(true) or values.shape[1] == 0:
+        raise ValueError(
+            f"`probabilities` must be [n, classes] with n = {len(true)} as `labels`; its shape is "
+            f"{values.shape}"
+        )
+    wrong = ~((np.abs(values.sum(1) - 1) <= _SLACK) & (values >= 0).all(1))
+    if wrong.any():
+        row = int(np.flatnonzero(wrong)[0])
+        raise ValueError(
+            f"`probabilities` must be at least 0 and sum to 1 in each row; row {row} is "
+            f"{values[row].tolist()}"
+        )
+    if true.max() >= values.shape[1]:
+        raise ValueError(
+            f"`labels` holds class {true.max()}; `probabilities` has {values.shape[1]} classes"
+        )
+    if bins < 1:
+        raise ValueError(f"`bins` (={bins}) must be at least 1")
+    edges = np.linspace(0, 1, bins + 1)
+    confidence, right = values.max(1).clip(max=1), values.argmax(1) == true
+    index = np.searchsorted(edges[1:-1], confidence)
+    counts = np.bincount(index, minlength=bins)
+    empty = np.where(counts > 0, counts, np.nan)
+    return Calibration(
+        edges=edges,
+        counts=counts.astype(np.int64),
+        accuracy=np.bincount(index, weights=right, minlength=bins) / empty,
+        confidence=np.bincount(index, weights=confidence, minlength=bins) / empty,
+    )

@@ -1,0 +1,98 @@
+"""Images with what in them speaks for the predicted class."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import jax
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import ArrayLike, NDArray
+
+from ..validation import class_indices
+from .examples import example_title, pictures
+from .style import COLUMN_WIDTH, FONT_SIZE, VERMILION, new_figure
+
+_COLUMNS = 4
+
+
+def plot_explanations(
+    images: ArrayLike,
+    predictions: ArrayLike,
+    labels: ArrayLike,
+    class_names: Sequence[str],
+    *,
+    cam: ArrayLike,
+    saliency: ArrayLike,
+) -> Figure:
+    """Show up to four images, their Grad-CAM over them, and their input gradients.
+
+    Each map is scaled by its own largest value. A wrong prediction has a vermilion title.
+
+    Args:
+        images: un-normalised `[n, height, width, channels]`, as of `show_examples`.
+        predictions: predicted class indices `[n]`, the classes that the maps explain.
+        labels: true class indices `[n]`.
+        class_names: the names, by class index.
+        cam: of `grad_cam`, `[n, height', width']`.
+        saliency: of `input_saliency`, `[n, height, width]`.
+
+    Raises:
+        ValueError: the images have another shape, dtype or range, the lengths differ, or a class
+            has no name.
+    """
+    shown = pictures(images)[:_COLUMNS]
+    predicted = class_indices("predictions", predictions)[:_COLUMNS]
+    true = class_indices("labels", labels)[:_COLUMNS]
+    maps = {"cam": np.asarray(cam)[:_COLUMNS], "saliency": np.asarray(saliency)[:_COLUMNS]}
+    for name, values in {"predictions": predicted, "labels": true, **maps}.items():
+        if len(values) != len(shown):
+            raise ValueError(
+                f"`{name}` ({len(values)} entries) must have one entry an image ({len(shown)})"
+            )
+    for name, values in {"predictions": predicted, "labels": true}.items():
+        if values.max() >= len(class_names):
+            raise ValueError(
+                f"`{name}` holds class {values.max()}; `class_names` has {len(class_names)} names"
+            )
+    count, (height, width) = len(shown), shown.shape[1:3]
+    heat = np.asarray(
+        jax.image.resize(maps["cam"].astype(np.float32), (count, height, width), "linear")
+    )
+    titles = [example_title(class_names, p, t) for p, t in zip(predicted, true, strict=True)]
+    longest = max(len(line) for title in titles for line in title.split("\n"))
+    font_size = min(FONT_SIZE, 0.9 * 72 * (COLUMN_WIDTH - 0.4) / _COLUMNS / (0.6 * longest))
+
+    fig = new_figure(COLUMN_WIDTH, 2.75)
+    grid = fig.subplots(3, _COLUMNS, squeeze=False)
+    for axes in grid.flat:
+        axes.set_xticks([])
+        axes.set_yticks([])
+        axes.spines[:].set_linewidth(0.4)
+    for axes in grid[:, count:].flat:
+        axes.set_axis_off()
+    for row, name in zip(grid, ("Image", "Grad-CAM", "Gradient"), strict=True):
+        row[0].set_ylabel(name, fontsize=FONT_SIZE)
+    for column in range(count):
+        image, cam_axes, gradient = grid[:, column]
+        wrong = predicted[column] != true[column]
+        image.set_title(
+            titles[column],
+            fontsize=font_size,
+            loc="left",
+            pad=3,
+            color=VERMILION if wrong else "black",
+        )
+        for axes in (image, cam_axes):
+            # Grey under the colours of the map, which would mix with the image's own.
+            picture = shown[column] if axes is image else shown[column].mean(-1)
+            axes.imshow(picture, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+        cam_axes.imshow(_scaled(heat[column]), cmap="inferno", vmin=0, vmax=1, alpha=0.6)
+        gradient.imshow(_scaled(maps["saliency"][column]), cmap="inferno", vmin=0, vmax=1)
+    return fig
+
+
+def _scaled(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """By the largest, which may be 0."""
+    top = values.max()
+    return values / top if top > 0 else values

@@ -1,0 +1,83 @@
+"""One or several curves in one diagram, told apart by colour and dashes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import ArrayLike
+
+from .style import COLUMN_WIDTH, CYCLE, FONT_SIZE, new_figure, style_axes
+
+_DASHES = ("-", (0, (4, 1.5)), (0, (1, 1)), (0, (5, 1.5, 1, 1.5)))
+
+
+def plot_overlay(
+    curves: Mapping[str, tuple[ArrayLike, ArrayLike]],
+    *,
+    xlabel: str,
+    ylabel: str,
+    log_y: bool = False,
+    steps: bool = False,
+) -> Figure:
+    """Plot curves over each other, with a legend where there is more than one.
+
+    The first seven have a colour each; further ones repeat the colours with other dashes.
+
+    Args:
+        curves: x and y by name, both `[points]`, finite.
+        xlabel: of the x-axis.
+        ylabel: of the y-axis.
+        log_y: make the y-axis logarithmic; all y must be above 0.
+        steps: the value holds up to the next point, as a learning rate does.
+
+    Raises:
+        ValueError: there is no curve, x and y of one differ in length, one is empty or not
+            finite, or a value has no logarithm.
+    """
+    if not curves:
+        raise ValueError("`curves` is empty; at least one is needed")
+    fig = new_figure(COLUMN_WIDTH, 2.4)
+    axes = fig.add_subplot()
+    for number, (name, (x, y)) in enumerate(curves.items()):
+        across, values = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
+        if across.ndim != 1 or across.shape != values.shape or not across.size:
+            raise ValueError(
+                f"`curves` must have x and y of one length, at least 1; those of {name!r} have "
+                f"shapes {across.shape} and {values.shape}"
+            )
+        if not (np.isfinite(across).all() and np.isfinite(values).all()):
+            raise ValueError(f"`curves` must be finite; {name!r} is not")
+        if log_y and values.min() <= 0:
+            raise ValueError(
+                f"`curves` must be above 0 with `log_y`; {name!r} has the value {values.min()}"
+            )
+        axes.plot(
+            across,
+            values,
+            color=CYCLE[number % len(CYCLE)],
+            linestyle=_DASHES[number // len(CYCLE) % len(_DASHES)],
+            linewidth=1.2,
+            drawstyle="steps-post" if steps else "default",
+            marker="o" if len(values) == 1 else None,
+            markersize=3,
+            label=name,
+        )
+    if log_y:
+        axes.set_yscale("log")
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True, min_n_ticks=1))
+    axes.set_xlabel(xlabel)
+    axes.set_ylabel(ylabel)
+    axes.grid(axis="y", color="0.88", linewidth=0.5)
+    axes.set_axisbelow(True)
+    if len(curves) > 1:
+        # Below the diagram, where it hides no curve however many there are.
+        longest = max(map(len, curves))
+        columns = max(1, min(len(curves), 48 // (longest + 6)))
+        fig.legend(loc="outside lower center", ncols=columns, fontsize=FONT_SIZE, frameon=False)
+        rows = -(-len(curves) // columns)
+        fig.set_figheight(2.4 + 0.16 * rows)
+    style_axes(axes)
+    return fig
