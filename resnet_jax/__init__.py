@@ -10,6 +10,7 @@ from .data import (
     Dataset,
     Transform,
     load_dataset,
+    load_image_folder,
     split_indices,
 )
 from .evaluation import (
@@ -92,6 +93,7 @@ __all__ = [
     "fit",
     "from_torch",
     "load_dataset",
+    "load_image_folder",
     "load_weights",
     "make_eval_step",
     "make_optimizer",

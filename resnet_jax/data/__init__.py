@@ -7,6 +7,8 @@ Attributes:
 from .base import Arrays, Dataset, DatasetError
 from .batches import epoch_permutation, eval_batches, num_batches
 from .datasets import DATASETS, default_data_dir, load_dataset
+from .folder import ImageFolder, load_image_folder
+from .image_files import ImageFileError, read_images
 from .split import split_indices
 from .transforms import Transform
 
@@ -15,11 +17,15 @@ __all__ = [
     "Arrays",
     "Dataset",
     "DatasetError",
+    "ImageFileError",
+    "ImageFolder",
     "Transform",
     "default_data_dir",
     "epoch_permutation",
     "eval_batches",
     "load_dataset",
+    "load_image_folder",
     "num_batches",
+    "read_images",
     "split_indices",
 ]

@@ -1,0 +1,138 @@
+"""A folder of images as a data set: its layouts, its split, and one line for each mistake."""
+
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from resnet_jax.data import DatasetError
+from resnet_jax.data.folder import channel_statistics, load_image_folder
+
+
+def make(root, counts, *, level=10):
+    """Files of one grey level each, other levels in each folder: ``{"cat": 3, …}``."""
+    for index, (name, count) in enumerate(counts.items()):
+        (root / name).mkdir(parents=True)
+        for number in range(count):
+            grey = level + 20 * index + number
+            Image.new("L", (5, 4), grey).save(root / name / f"{number}.png")
+    return root
+
+
+def levels(arrays):
+    return arrays.images[:, 0, 0, 0].tolist()
+
+
+@pytest.mark.parametrize("valid", ["valid", "val", "validation"])
+def test_a_folder_that_is_divided_already(tmp_path, valid):
+    make(tmp_path / "train", {"dog": 3, "cat": 2})
+    make(tmp_path / valid, {"dog": 1}, level=100)
+    make(tmp_path / "test", {"cat": 2}, level=200)
+    (tmp_path / "train" / "notes.txt").touch()
+    data = load_image_folder(tmp_path, side=6, channels=3)
+    assert data.dataset.class_names == ("cat", "dog")
+    assert data.dataset.train.images.shape == (5, 6, 6, 3)
+    assert levels(data.dataset.train) == [30, 31, 10, 11, 12]
+    assert data.dataset.train.labels.tolist() == [0, 0, 1, 1, 1]
+    assert (levels(data.valid), data.valid.labels.tolist()) == ([100], [1])
+    assert (levels(data.dataset.test), data.dataset.test.labels.tolist()) == ([200, 201], [0, 0])
+    mean = np.mean([30, 31, 10, 11, 12]) / 255
+    assert data.dataset.mean == pytest.approx((mean,) * 3)
+
+
+def test_a_folder_that_is_not_divided(tmp_path):
+    """Of each class a share, of the smallest one image at least; each image in one part."""
+    make(tmp_path, {"a": 20, "b": 3})
+    data = load_image_folder(tmp_path, side=4, channels=1, fraction=0.2)
+    parts = (data.dataset.train, data.valid, data.dataset.test)
+    assert [np.bincount(part.labels).tolist() for part in parts] == [[13, 1], [3, 1], [4, 1]]
+    everything = sorted(level for part in parts for level in levels(part))
+    assert everything == [*range(10, 33)]
+    again = load_image_folder(tmp_path, side=4, channels=1, fraction=0.2)
+    assert again.dataset.fingerprint == data.dataset.fingerprint
+    other = load_image_folder(tmp_path, side=4, channels=1, fraction=0.2, seed=5)
+    assert levels(other.dataset.test) != levels(data.dataset.test)
+    assert other.dataset.fingerprint != data.dataset.fingerprint
+
+
+def test_a_part_that_is_not_there_is_split_off(tmp_path):
+    make(tmp_path / "train", {"a": 4, "b": 4})
+    make(tmp_path / "test", {"a": 1, "b": 1}, level=100)
+    data = load_image_folder(tmp_path, side=4, channels=1)
+    assert levels(data.dataset.test) == [100, 120]
+    assert data.valid.labels.tolist() == [0, 1]
+    assert len(data.dataset.train) == 6
+
+
+def test_names_are_part_of_the_fingerprint(tmp_path):
+    one = make(tmp_path / "one", {"a": 3, "b": 3})
+    two = shutil.copytree(one, tmp_path / "two")
+    (two / "b").rename(two / "c")
+    prints = {load_image_folder(root, side=4).dataset.fingerprint for root in (one, two)}
+    assert len(prints) == 2
+
+
+def test_damaged_images_are_told_together(tmp_path):
+    make(tmp_path / "train", {"a": 5, "b": 5})
+    make(tmp_path / "valid", {"a": 1})
+    (tmp_path / "train" / "b" / "0.png").write_bytes(b"")
+    (tmp_path / "valid" / "a" / "0.png").write_bytes(b"")
+    with pytest.raises(DatasetError, match="2 of 11 images cannot be used") as error:
+        load_image_folder(tmp_path, side=4)
+    for name in ("train/b/0.png is none of", "valid/a/0.png is none of"):
+        assert str(tmp_path / name) in str(error.value)
+    for number in range(5):
+        for name in "ab":
+            (tmp_path / "train" / name / f"{number}.png").write_bytes(b"")
+    with pytest.raises(DatasetError, match=r"11 of 11 .*; and 1 more$"):
+        load_image_folder(tmp_path, side=4)
+
+
+MISTAKES = {
+    "missing": r"`data_dir` \(=.*\) does not exist; expected are image files in DATA_DIR/<class>/",
+    "file": r"`data_dir` \(=.*\) is a file, not a folder",
+    "empty": r"has no class folders in .*; at least 2 are needed",
+    "flat": r"has no class folders in ",
+    "one class": r"has 1 class folder in .*; at least 2 are needed",
+    "no images": r"the class b has no image in .*b \(\.png, .*\); so of 1 of 2 classes",
+    "two images": r"the class b has too few images to split off some for valid: 3 a class",
+    "no train": r"has valid/ but no train/",
+    "both": r"has both valid/ and val/; keep one",
+    "unknown": r"valid has the class c, which .*train has not",
+    "empty part": r"valid has no image in class folders; remove it",
+}
+
+
+@pytest.mark.parametrize("kind", MISTAKES)
+def test_mistakes(kind, tmp_path):
+    root = tmp_path / "images"
+    if kind == "file":
+        root.touch()
+    elif kind == "empty":
+        root.mkdir()
+    elif kind == "flat":
+        make(tmp_path, {"images": 3})
+    elif kind in ("one class", "no images", "two images"):
+        make(root, {"a": 3} | {"no images": {"b": 0}, "two images": {"b": 2}}.get(kind, {}))
+    elif kind != "missing":
+        if kind != "no train":
+            make(root / "train", {"a": 3, "b": 3})
+        make(root / "valid", {"unknown": {"c": 1}, "empty part": {}}.get(kind, {"a": 1}))
+        (root / "valid").mkdir(exist_ok=True)
+        if kind == "both":
+            make(root / "val", {"a": 1})
+    with pytest.raises(DatasetError, match=MISTAKES[kind]):
+        load_image_folder(root, side=4)
+
+
+def test_the_fraction(tmp_path):
+    with pytest.raises(ValueError, match=r"`fraction` \(=0.5\) must be above 0 and below 0.5"):
+        load_image_folder(tmp_path, side=4, fraction=0.5)
+
+
+def test_statistics():
+    images = np.random.default_rng(0).integers(0, 256, (300, 3, 2, 3), dtype=np.uint8)
+    mean, std = channel_statistics(images)
+    np.testing.assert_allclose(mean, (images / 255).mean((0, 1, 2)))
+    np.testing.assert_allclose(std, (images / 255).std((0, 1, 2)))
