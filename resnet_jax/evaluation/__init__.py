@@ -13,6 +13,8 @@ from .figures import (
     save_figure,
     show_examples,
 )
+from .flip import FlipAveraged
+from .page import Mistake, most_confident_mistakes, write_page
 from .predict import predict_logits
 from .report import environment, write_report
 from .saliency import grad_cam, input_saliency
@@ -20,6 +22,8 @@ from .saliency import grad_cam, input_saliency
 __all__ = [
     "Calibration",
     "ClassScores",
+    "FlipAveraged",
+    "Mistake",
     "accuracy",
     "calibration",
     "class_report",
@@ -28,6 +32,7 @@ __all__ = [
     "environment",
     "grad_cam",
     "input_saliency",
+    "most_confident_mistakes",
     "per_class_accuracy",
     "plot_accuracy",
     "plot_calibration",
@@ -38,5 +43,6 @@ __all__ = [
     "predict_logits",
     "save_figure",
     "show_examples",
+    "write_page",
     "write_report",
 ]

@@ -66,12 +66,12 @@ def write_report(path: str | os.PathLike[str], mapping: Mapping[str, Any]) -> No
     Raises:
         ValueError: a key is not a str, or a value has no place in JSON; nothing is written.
     """
-    text = json.dumps(_plain(mapping, "report"), indent=2, ensure_ascii=False, allow_nan=False)
+    text = json.dumps(plain(mapping, "report"), indent=2, ensure_ascii=False, allow_nan=False)
     with atomic_path(Path(path)) as temporary:
         temporary.write_text(text + "\n", encoding="utf-8")
 
 
-def _plain(value: Any, where: str) -> Any:
+def plain(value: Any, where: str) -> Any:
     """Return `value` in JSON's own types; `where` names it in the error."""
     if value is None or isinstance(value, bool | int | str):
         return value
@@ -82,16 +82,16 @@ def _plain(value: Any, where: str) -> Any:
     if isinstance(value, np.generic | np.ndarray | jax.Array):
         array = np.asarray(value)
         if array.dtype.kind in "biufU":
-            return _plain(array.tolist(), where)
+            return plain(array.tolist(), where)
         # bfloat16 and the other small floats are kinds of their own in NumPy.
         if jax.numpy.issubdtype(array.dtype, np.floating):
-            return _plain(array.astype(np.float64).tolist(), where)
+            return plain(array.astype(np.float64).tolist(), where)
         raise ValueError(f"{where} has dtype {array.dtype}, which JSON cannot hold")
     if isinstance(value, Mapping):
         for key in value:
             if not isinstance(key, str):
                 raise ValueError(f"{where} has the key {key!r}; keys must be str")
-        return {key: _plain(item, f"{where}[{key!r}]") for key, item in value.items()}
+        return {key: plain(item, f"{where}[{key!r}]") for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(item, f"{where}[{index}]") for index, item in enumerate(value)]
+        return [plain(item, f"{where}[{index}]") for index, item in enumerate(value)]
     raise ValueError(f"{where} is a {type(value).__name__}, which JSON cannot hold")

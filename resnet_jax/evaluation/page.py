@@ -1,0 +1,163 @@
+"""A run's report as one HTML page that needs nothing else: no network, no script, no other file."""
+
+from __future__ import annotations
+
+import base64
+import io
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import numpy as np
+from markupsafe import Markup
+from matplotlib.figure import Figure
+from numpy.typing import ArrayLike, NDArray
+from PIL import Image
+
+from .atomic import atomic_path
+from .figures.svg import inline_svg
+from .report import plain
+from .validation import class_indices
+
+TABLE_CLASSES = 30
+"""Up to so many, the confusion matrix is a table; above, a picture."""
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """A wrong prediction.
+
+    Attributes:
+        index: of the image in the test set.
+        image: uint8 `[height, width, channels]` with 1 or 3 channels.
+        true: name of the true class.
+        predicted: name of the predicted class.
+        confidence: probability of the predicted class, a fraction.
+    """
+
+    index: int
+    image: NDArray[np.uint8]
+    true: str
+    predicted: str
+    confidence: float
+
+
+def most_confident_mistakes(
+    labels: ArrayLike, probabilities: ArrayLike, *, count: int = 12
+) -> NDArray[np.int64]:
+    """Return where the prediction is wrong, the most confident first.
+
+    Args:
+        labels: true class indices `[n]`.
+        probabilities: of the classes `[n, classes]`.
+        count: at most so many.
+
+    Returns:
+        Indices below n; images of equal confidence in their order.
+
+    >>> most_confident_mistakes([0, 0, 1], [[0.4, 0.6], [0.9, 0.1], [0.8, 0.2]]).tolist()
+    [2, 0]
+    """
+    true, values = class_indices("labels", labels), np.asarray(probabilities)
+    wrong = np.flatnonzero(values.argmax(1) != true)
+    order = np.argsort(-values[wrong].max(1), kind="stable")
+    return wrong[order][:count]
+
+
+def write_page(
+    path: Path,
+    report: Mapping[str, Any],
+    *,
+    title: str,
+    figures: Mapping[str, Figure],
+    mistakes: Sequence[Mistake],
+) -> None:
+    """Write a report as a page, completely or not at all.
+
+    Args:
+        path: the file.
+        report: what `report.json` holds of the run.
+        title: heads the page.
+        figures: `loss`, `accuracy`, `learning_rate`, `calibration`, `confusion_matrix`,
+            `grad_cam` and `examples`.
+        mistakes: shown in their order.
+    """
+    values = plain(report, "report")
+    text = _ENVIRONMENT.get_template("report.html").render(
+        title=title,
+        report=values,
+        svg={
+            name: Markup(inline_svg(figures[name], name=name))
+            for name in ("loss", "accuracy", "learning_rate", "calibration")
+        },
+        png={
+            name: _figure_uri(figures[name])
+            for name in ("grad_cam", "examples", "confusion_matrix")
+        },
+        matrix=_matrix_rows(values),
+        mistakes=[(mistake, _image_uri(mistake.image)) for mistake in mistakes],
+    )
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def _matrix_rows(report: Mapping[str, Any]) -> list[dict[str, Any]] | None:
+    """Name, and count and share of each cell; None for a matrix that is too large for a table."""
+    names, counts = list(report["per_class"]), np.asarray(report["confusion_matrix"])
+    if len(names) > TABLE_CLASSES:
+        return None
+    shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
+    return [
+        {"name": name, "cells": list(zip(row.tolist(), share.tolist(), strict=True))}
+        for name, row, share in zip(names, counts, shares, strict=True)
+    ]
+
+
+def _uri(data: bytes) -> str:
+    return "data:image/png;base64," + base64.b64encode(data).decode("ascii")
+
+
+def _figure_uri(fig: Figure) -> str:
+    buffer = io.BytesIO()
+    fig.savefig(buffer, format="png", dpi=200)
+    return _uri(buffer.getvalue())
+
+
+def _image_uri(image: NDArray[np.uint8]) -> str:
+    buffer = io.BytesIO()
+    Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image).save(buffer, "PNG")
+    return _uri(buffer.getvalue())
+
+
+def _percent(fraction: float | None, digits: int = 2) -> str:
+    """A fraction in per cent, which a line does not break; a dash for none."""
+    if fraction is None or not math.isfinite(fraction):
+        return "–"
+    return f"{100 * fraction:.{digits}f}\N{NO-BREAK SPACE}%"
+
+
+def _duration(seconds: float) -> str:
+    """Seconds as a reader would say them.
+
+    >>> _duration(4.2), _duration(278), _duration(7260)
+    ('4.2 s', '4 min 38 s', '2 h 1 min')
+    """
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    return f"{minutes // 60} h {minutes % 60} min"
+
+
+_ENVIRONMENT = jinja2.Environment(
+    loader=jinja2.PackageLoader("resnet_jax.evaluation", "templates"),
+    autoescape=True,
+    undefined=jinja2.StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+_ENVIRONMENT.filters |= {"percent": _percent, "duration": _duration, "sqrt": math.sqrt}

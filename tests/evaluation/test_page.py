@@ -1,0 +1,240 @@
+"""The report as a page: complete, self-contained, escaped, and rendered by a real browser."""
+
+import json
+import re
+import shutil
+import subprocess
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+from PIL import Image
+from sklearn.datasets import load_digits
+
+from resnet_jax.evaluation import (
+    Mistake,
+    calibration,
+    class_report,
+    confusion_matrix,
+    environment,
+    most_confident_mistakes,
+    plot_accuracy,
+    plot_calibration,
+    plot_confusion_matrix,
+    plot_explanations,
+    plot_overlay,
+    plot_training_loss,
+    show_examples,
+    write_page,
+)
+
+CHROMIUM = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+)
+AWKWARD = "<script>alert(\"1\")</script> & 'ß'"
+
+
+def write(path, names, *, mistakes=True):
+    """A page of a run that was not; digits stand for its images."""
+    count = len(names)
+    generator = np.random.default_rng(0)
+    images, labels = load_digits(return_X_y=True)
+    images = np.round(images[:200].reshape(-1, 8, 8, 1) * (255 / 16)).astype(np.uint8)
+    labels = labels[:200] % count
+    logits = generator.normal(size=(200, count)) + 6 * np.eye(count)[labels]
+    probabilities = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    predictions = probabilities.argmax(1)
+    matrix = confusion_matrix(labels, predictions, num_classes=count)
+    reliability = calibration(labels, probabilities)
+    epochs = np.arange(1, 11)
+    train, valid = 60 + 3.6 * epochs, 60 + 3.2 * epochs
+    losses = 2 * np.exp(-np.arange(200) / 50) + 0.2 * generator.random(200)
+    maps = generator.random((4, 8, 8))
+    report = {
+        "test_accuracy": float((predictions == labels).mean()),
+        "ece": reliability.error,
+        "per_class": class_report(matrix, class_names=names),
+        "confusion_matrix": matrix,
+        "best_epoch": 10,
+        "best_valid_accuracy": 0.92,
+        "train_accuracy": train / 100,
+        "valid_accuracy": valid / 100,
+        "learning_rates": [0.1] * 6 + [0.01] * 4,
+        "training_seconds": 278.4,
+        "images_per_second": None,
+        "environment": environment(),
+        "config": {"variant": "resnet34", "dataset": AWKWARD, "archive": None, "lr": 0.1},
+    }
+    write_page(
+        path,
+        report,
+        title=f"resnet34 on {AWKWARD}",
+        figures={
+            "loss": plot_training_loss(losses, 10, 20),
+            "accuracy": plot_accuracy(train, valid),
+            "learning_rate": plot_overlay(
+                {"rate": (np.arange(10), report["learning_rates"])},
+                xlabel="Epoch",
+                ylabel="Learning rate",
+                log_y=True,
+                steps=True,
+            ),
+            "examples": show_examples(images[:15], predictions[:15], labels[:15], names),
+            "confusion_matrix": plot_confusion_matrix(matrix, class_names=names),
+            "calibration": plot_calibration(reliability),
+            "grad_cam": plot_explanations(
+                images[:4], predictions[:4], labels[:4], names, cam=maps, saliency=maps
+            ),
+        },
+        mistakes=[
+            Mistake(
+                int(index), images[index], names[labels[index]], names[predictions[index]], 0.875
+            )
+            for index in most_confident_mistakes(labels, probabilities) * mistakes
+        ],
+    )
+    return report
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory):
+    path = tmp_path_factory.mktemp("page") / "report.html"
+    names = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship")
+    return path, write(path, (*names, AWKWARD))
+
+
+class Reader(HTMLParser):
+    """Elements and their attributes; text of headings and captions."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.elements = []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.elements.append((tag, dict(attrs)))
+
+    def of(self, *tags):
+        return [attributes for tag, attributes in self.elements if tag in tags]
+
+
+@pytest.fixture(scope="module")
+def read(page):
+    return Reader(page[0].read_text(encoding="utf-8"))
+
+
+def test_nothing_is_fetched_and_nothing_runs(page, read):
+    assert not read.of("script", "iframe", "object", "embed")
+    assert not any(name.startswith("on") for _, attributes in read.elements for name in attributes)
+    addresses = [
+        value
+        for _, attributes in read.elements
+        for name, value in attributes.items()
+        if name in ("src", "href", "xlink:href", "srcset", "action", "data")
+    ]
+    assert addresses
+    assert all(address.startswith(("data:", "#")) for address in addresses), addresses
+    text = page[0].read_text(encoding="utf-8")
+    assert "@import" not in text
+    assert all(target.startswith("#") for target in re.findall(r"url\(\s*['\"]?([^)]*)", text))
+
+
+def test_values_are_escaped(page):
+    text = page[0].read_text(encoding="utf-8")
+    assert "<script" not in text
+    assert "&lt;script&gt;" in text
+
+
+def test_ids_are_distinct_and_links_lead_somewhere(read):
+    ids = [attributes["id"] for _, attributes in read.elements if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    for attributes in read.of("a"):
+        assert attributes["href"][1:] in ids
+    for attributes in read.of("section"):
+        assert attributes["aria-labelledby"] in ids
+
+
+def test_pictures_have_words(read):
+    assert len(read.of("img")) > 2
+    assert all(attributes["alt"] for attributes in read.of("img"))
+    assert len(read.of("svg")) == 4
+    assert all(attributes["aria-hidden"] == "true" for attributes in read.of("svg"))
+    assert len(read.of("figcaption")) == len(read.of("figure"))
+    assert len(read.of("caption")) == len(read.of("table"))
+    assert all(attributes.get("scope") in ("row", "col") for attributes in read.of("th"))
+
+
+def test_numbers_are_the_reports(page):
+    path, report = page
+    text = path.read_text(encoding="utf-8")
+    assert f"<dd>{100 * report['test_accuracy']:.2f}\N{NO-BREAK SPACE}%</dd>" in text
+    assert "<dd>4 min 38 s</dd>" in text
+    cells = re.findall(r'<td[^>]*style="--share: [\d.]+%">(\d+)</td>', text)
+    assert [int(cell) for cell in cells] == report["confusion_matrix"].ravel().tolist()
+    assert "Training images/s" not in text
+
+
+def test_many_classes_and_no_mistakes(tmp_path):
+    """Above thirty classes the matrix is a picture."""
+    path = tmp_path / "report.html"
+    write(path, [f"class {number}" for number in range(31)], mistakes=False)
+    text = path.read_text(encoding="utf-8")
+    assert 'class="matrix"' not in text
+    assert 'alt="Confusion matrix' in text
+    assert "every test image was recognised" in text
+
+
+def test_mistakes_by_confidence():
+    probabilities = [[0.4, 0.6], [0.9, 0.1], [0.8, 0.2], [0.3, 0.7], [0.6, 0.4]]
+    labels = [0, 0, 1, 0, 1]
+    assert most_confident_mistakes(labels, probabilities).tolist() == [2, 3, 0, 4]
+    assert most_confident_mistakes(labels, probabilities, count=1).tolist() == [2]
+    assert most_confident_mistakes([1, 0], probabilities[:2]).tolist() == []
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: apt-get install chromium")
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_browser_renders_it(page, tmp_path, scheme):
+    """No message on the console, no request beyond the file, and a picture with content."""
+    log, picture = tmp_path / "net.json", tmp_path / "page.png"
+    process = subprocess.run(
+        [
+            CHROMIUM,
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-background-networking",
+            "--disable-component-update",
+            "--no-first-run",
+            "--host-resolver-rules=MAP * ~NOTFOUND",
+            f"--user-data-dir={tmp_path / 'profile'}",
+            f"--blink-settings=preferredColorScheme={['dark', 'light'].index(scheme)}",
+            "--enable-logging=stderr",
+            f"--log-net-log={log}",
+            f"--screenshot={picture}",
+            "--window-size=1200,3000",
+            page[0].as_uri(),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert process.returncode == 0, process.stderr
+    assert "CONSOLE" not in process.stderr
+    records = json.loads(log.read_text())
+    kind = records["constants"]["logEventTypes"]["URL_REQUEST_START_JOB"]
+    requests = [
+        event["params"]
+        for event in records["events"]
+        if event["type"] == kind and "url" in event.get("params", {})
+    ]
+    # What Chromium itself asks for has no origin.
+    ours = [request for request in requests if request.get("initiator") != "not an origin"]
+    assert ours == []
+    with Image.open(picture) as image:
+        pixels = np.asarray(image.convert("L"))
+    assert pixels.shape == (3000, 1200)
+    # The margin is paper: white or nearly black; and there is ink of many shades.
+    assert (pixels[:, 2] > 240).all() if scheme == "light" else (pixels[:, 2] < 40).all()
+    assert len(np.unique(pixels)) > 100
