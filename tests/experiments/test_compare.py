@@ -1,0 +1,141 @@
+"""Runs side by side: numbers from report or log, and one line for what is no run."""
+
+import json
+import re
+
+import pytest
+
+from experiments import compare
+from resnet_jax.training import Logbook
+
+
+def make_run(folder, *, epochs=2, steps=3, extra=0, finished=True, **config):
+    """A run folder; each epoch is better, and ``extra`` steps are of one that is not finished."""
+    folder.mkdir(parents=True)
+    values = {"variant": "resnet34", "lr": 0.1, "run_dir": str(folder), **config}
+    (folder / "config.json").write_text(json.dumps(values))
+    logbook = Logbook(folder / "metrics.jsonl")
+    for step in range(1, epochs * steps + extra + 1):
+        epoch = (step - 1) // steps + 1
+        event = {"step": step, "epoch": epoch, "learning_rate": values["lr"]}
+        logbook.write({"event": "step", "loss": 1 / step, **event})
+        if step == epoch * steps:
+            valid = {"train_accuracy": 80.0 + epoch, "valid_accuracy": 70.0 + epoch}
+            logbook.write({"event": "epoch", "seconds": 60.0 * epoch, **event, **valid})
+    logbook.flush()
+    if finished:
+        report = {"test_accuracy": 0.705, "images_per_second": 55.4}
+        report["valid_accuracy"] = [(70 + epoch) / 100 for epoch in range(1, epochs + 1)]
+        (folder / "report.json").write_text(json.dumps(report))
+    return folder
+
+
+def test_finished_and_unfinished(tmp_path, capsys):
+    runs = [
+        make_run(tmp_path / "first"),
+        make_run(tmp_path / "second", extra=1, finished=False, lr=0.01),
+    ]
+    out = tmp_path / "out"
+    assert compare.main([*map(str, runs), "--out", str(out)]) == 0
+    assert f"Comparison: {out}" in capsys.readouterr().out
+    for name in ("loss", "valid_accuracy", "learning_rate"):
+        assert (out / f"{name}.png").stat().st_size > 1000
+        assert (out / f"{name}.pdf").read_bytes().startswith(b"%PDF")
+    values = json.loads((out / "comparison.json").read_text())
+    assert values["differences"] == {"lr": [0.1, 0.01]}
+    assert values["runs"]["first"] == {
+        "epochs": 2,
+        "finished": True,
+        "test_accuracy": 0.705,
+        "best_valid_accuracy": 0.72,
+        "best_epoch": 2,
+        "last_loss": pytest.approx(1 / 6),
+        "seconds": 120.0,
+        "images_per_second": 55.4,
+    }
+    second = values["runs"]["second"]
+    assert second["last_loss"] == pytest.approx(1 / 7)
+    assert second["test_accuracy"] is None
+    text = (out / "comparison.md").read_text()
+    assert "| first | 70.50% | 72.00% | 2 | 2 | 0.1667 | 2.0 min | 55 |" in text
+    assert "| second | unfinished | 72.00% | 2 | 2 | 0.1429 | 2.0 min | – |" in text
+    assert "| lr | 0.1 | 0.01 |" in text
+
+
+def test_without_a_folder_nothing_is_written(tmp_path, capsys):
+    run = make_run(tmp_path / "run")
+    before = sorted(tmp_path.rglob("*"))
+    assert compare.main([str(run)]) == 0
+    assert "70.50%" in capsys.readouterr().out
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_first_epoch_is_compared_by_iterations(tmp_path):
+    """And a line that is being written is left out."""
+    run = make_run(tmp_path / "run", epochs=0, extra=2, finished=False)
+    with (run / "metrics.jsonl").open("a") as file:
+        file.write('{"event": "st')
+    log = compare.read_run(run, "run")
+    assert log.steps_per_epoch is None
+    assert log.summary()["best_epoch"] is None
+    compare.draw([log], tmp_path / "out")
+    assert {path.stem for path in (tmp_path / "out").iterdir()} == {"loss", "learning_rate"}
+
+
+def test_a_report_from_before_a_resume_is_not_the_runs(tmp_path):
+    run = make_run(tmp_path / "run", epochs=3)
+    report = json.loads((run / "report.json").read_text())
+    report["valid_accuracy"] = report["valid_accuracy"][:2]
+    (run / "report.json").write_text(json.dumps(report))
+    assert compare.read_run(run, "run").summary()["test_accuracy"] is None
+
+
+def test_runs_of_one_name(tmp_path):
+    runs = [make_run(tmp_path / seed / "resnet34") for seed in ("seed1", "seed2")]
+    out = tmp_path / "out"
+    compare.compare(compare.Comparison(tuple(runs), out))
+    names = json.loads((out / "comparison.json").read_text())["runs"]
+    assert list(names) == ["seed1/resnet34", "seed2/resnet34"]
+
+
+def spoil(file, text):
+    def apply(folder):
+        (make_run(folder) / file).write_text(text)
+
+    return apply
+
+
+def remove(file):
+    def apply(folder):
+        (make_run(folder) / file).unlink()
+
+    return apply
+
+
+MISTAKES = {
+    "missing": (lambda folder: None, r"`runs` \(=.*run\) is not a folder"),
+    "no config": (remove("config.json"), "is not a run folder: it has no config.json"),
+    "no log": (remove("metrics.jsonl"), "is not a run folder: it has no metrics.jsonl"),
+    "empty": (spoil("metrics.jsonl", ""), "has not made a step yet"),
+    "config": (spoil("config.json", "{"), "config.json is not JSON"),
+    "report": (spoil("report.json", "[]"), "report.json is not a JSON object"),
+    "log": (spoil("metrics.jsonl", "x\n"), "metrics.jsonl, line 1 is not JSON"),
+    "event": (spoil("metrics.jsonl", '{"event": "step"}\n'), "the log lacks 'loss'"),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_what_is_no_run_is_said_in_one_line(tmp_path, capsys, mistake):
+    prepare, message = MISTAKES[mistake]
+    prepare(tmp_path / "run")
+    assert compare.main([str(tmp_path / "run"), "--out", str(tmp_path / "out")]) == 2
+    error = capsys.readouterr().err
+    assert re.fullmatch(r"error: [^\n]+\n", error)
+    assert re.search(message, error)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_run_named_twice(tmp_path):
+    run = make_run(tmp_path / "run")
+    with pytest.raises(ValueError, match="twice; name each run once"):
+        compare.compare(compare.Comparison((run, tmp_path / "other" / ".." / "run")))
