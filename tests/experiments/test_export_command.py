@@ -1,0 +1,113 @@
+"""The export command: files that work where this package is not, and one line for each mistake."""
+
+import json
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+from tiny_runs import BEST, LAST
+from torch_twin import to_nchw, twin_of
+
+from experiments import export
+from resnet_jax.data import Transform
+
+pytestmark = pytest.mark.usefixtures("small_networks")
+
+IMAGES = np.random.default_rng(0).integers(0, 256, (5, 8, 8, 1), dtype=np.uint8)
+TRANSFORM = Transform(source=(8, 8), resize=12, crop=10, mean=(0.3054,), std=(0.3757,))
+
+# With jax and nothing of ours.
+STRANGER = """
+import sys
+import jax, numpy as np
+network = jax.export.deserialize(open("model.stablehlo", "rb").read())
+images = np.load("images.npy")
+np.savez("logits.npz", *(np.asarray(network.call(images[:count])) for count in (1, 5)))
+assert not {"resnet_jax", "experiments", "flax", "orbax"} & sys.modules.keys()
+"""
+
+
+def run(tiny, *arguments):
+    return export.main(["--run", str(tiny.folder), *map(str, arguments)])
+
+
+def expected(tiny, step):
+    return np.asarray(tiny.model.apply(tiny.variables[step], TRANSFORM.center(IMAGES)))
+
+
+def test_stablehlo_in_a_process_without_this_package(tiny, tmp_path, capsys):
+    path = tmp_path / "model.stablehlo"
+    assert run(tiny, "--format", "stablehlo", "--out", path) == 0
+    assert "input: uint8[batch, 8, 8, 1]" in capsys.readouterr().out
+    np.save(tmp_path / "images.npy", IMAGES)
+    subprocess.run([sys.executable, "-I", "-c", STRANGER], cwd=tmp_path, check=True)
+    logits = expected(tiny, BEST)
+    with np.load(tmp_path / "logits.npz") as results:
+        for result in results.values():
+            np.testing.assert_allclose(result, logits[: len(result)], rtol=1e-4, atol=1e-5)
+    description = json.loads((tmp_path / "model.json").read_text())
+    assert description["class_names"] == list("0123456789")
+    assert description["platforms"] == ["cpu", "cuda", "tpu"]
+    assert (description["step"], description["crop"]) == (BEST, 10)
+    assert description["output"] == "float32[batch, 10] logits"
+
+
+def test_safetensors_in_torch(tiny, tmp_path):
+    path = tmp_path / "weights.safetensors"
+    options = ("--checkpoint", "last", "--out", path)
+    assert run(tiny, "--format", "safetensors", *options) == 0
+    net = twin_of(tiny.model, channels=1).eval()
+    net.load_state_dict(load_file(path))
+    assert int(net.bn1.num_batches_tracked) == LAST
+    description = json.loads(path.with_suffix(".json").read_text())
+    assert description["mean"] == [0.3054]
+    with torch.no_grad():
+        logits = net(to_nchw(TRANSFORM.center(IMAGES))).numpy()
+    np.testing.assert_allclose(logits, expected(tiny, LAST), rtol=1e-4, atol=1e-5)
+
+    # A second time it would replace the file.
+    before = path.stat().st_mtime_ns
+    assert run(tiny, "--format", "safetensors", *options) == 2
+    assert path.stat().st_mtime_ns == before
+    assert run(tiny, "--format", "safetensors", *options, "--overwrite") == 0
+    assert path.stat().st_mtime_ns != before
+
+
+@pytest.mark.parametrize(
+    ("options", "line"),
+    [
+        (["--image-size", "20", "30"], "input: uint8[batch, 20, 30, 1]"),
+        (["--input", "float32"], "input: float32[batch, 10, 10, 1]"),
+    ],
+)
+def test_inputs(tiny, tmp_path, capsys, options, line):
+    assert run(tiny, "--format", "stablehlo", "--out", tmp_path / "a.stablehlo", *options) == 0
+    assert line in capsys.readouterr().out
+
+
+MISTAKES = {
+    "--format onnx": r"`format` \(='onnx'\) must be one of stablehlo, safetensors",
+    "--format stablehlo --input uint4": r"`input` \(='uint4'\) must be one of uint8, float32",
+    "--format stablehlo --output top": r"`output` \(='top'\) must be one of logits, ",
+    "--format stablehlo --image-size 0 8": r"`source` \(=\(0, 8\)\) must be a positive",
+    "--format safetensors --output probabilities": r"`output` .* is of no use to `format`",
+    "--format stablehlo --input float32 --image-size 8 8": r"`image_size` .* is of no use to",
+    "--format stablehlo --out model.bin": r"`out` \(=model.bin\) must end in .stablehlo",
+    "--format stablehlo --checkpoint first": r"`checkpoint` \(='first'\) must be one of",
+    "--format stablehlo --run nothing": r"`run` \(=nothing\) does not exist",
+}
+
+
+@pytest.mark.parametrize("line", MISTAKES)
+def test_mistakes(tiny, line, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert run(tiny, "--out", "a.stablehlo", *line.split()) == 2
+    output = capsys.readouterr()
+    assert re.fullmatch(r"error: [^\n]+\n", output.err)
+    assert re.search(MISTAKES[line], output.err)
+    assert output.out == ""
+    assert not list(tmp_path.iterdir())

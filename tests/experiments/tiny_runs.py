@@ -1,0 +1,57 @@
+"""The folder of a tiny run, written without a training: as a recipe leaves it, for its users."""
+
+import dataclasses
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+import resnet_jax as rj
+from experiments import recipe
+from resnet_jax.training import CheckpointStore, TrainState
+from resnet_jax.training.identity import layout
+
+CONFIG = recipe.Recipe(dataset="digits", stem="cifar", resize=12, crop=10)
+BEST, LAST = 20, 40
+
+
+def create_small_model(variant, num_classes, **options):
+    """Four narrow blocks under every variant's name."""
+    del variant
+    return rj.ResNet(rj.BasicBlock, (1, 1, 1, 1), num_classes, **options | {"base_planes": 4})
+
+
+def random_variables(model, seed, channels):
+    """With statistics and biases as training leaves them, none of them 0 or 1."""
+    shapes = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, 8, 8, channels)))
+    generator = np.random.default_rng(seed)
+
+    def draw(path, leaf):
+        values = generator.standard_normal(leaf.shape, dtype=np.float32)
+        name = path[-1].key
+        if name == "var":
+            return np.exp(values / 4)
+        return values * values[..., 0].size ** -0.5 + float(name == "scale")
+
+    return jax.tree_util.tree_map_with_path(draw, shapes)
+
+
+def write_run(folder, config=CONFIG, *, classes=10, channels=1, best_step=BEST, ema=False):
+    """Two checkpoints; returns the model and the variables of each by its step."""
+    model = create_small_model("", classes, stem=config.stem)
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text(json.dumps(dataclasses.asdict(config), default=str))
+    variables = {}
+    with CheckpointStore(folder / "checkpoints") as store:
+        for step in (BEST, LAST):
+            variables[step] = random_variables(model, step, channels)
+            state = TrainState(
+                step=jnp.int32(step),
+                opt_state={"trace": jnp.zeros(3)},
+                **(random_variables(model, 7, channels) if ema else variables[step]),
+                ema=variables[step] if ema else {},
+            )
+            progress = {"best_step": best_step, "identity": layout(state)}
+            store.save(state, progress, best_step=best_step)
+    return model, variables
