@@ -188,7 +188,7 @@ def draw(runs: Sequence[RunLog], out: Path) -> None:
 
 def _rows(runs: Sequence[RunLog]) -> list[list[str]]:
     """The table's cells, the header first."""
-    rows = [["run", "test", "best validation", "epoch", "epochs", "last loss", "time", "images/s"]]
+    rows = [["run", "test", "best valid.", "epoch", "epochs", "last loss", "time", "images/s"]]
     for run in runs:
         values = run.summary()
         test = _format(values["test_accuracy"], "{:.2%}") if values["finished"] else "unfinished"
@@ -210,7 +210,10 @@ def _rows(runs: Sequence[RunLog]) -> list[list[str]]:
 
 def _difference_rows(runs: Sequence[RunLog]) -> list[list[str]]:
     """The options that differ, the header first."""
-    rows = [[name, *map(str, values)] for name, values in differences(runs).items()]
+    rows = [
+        [name, *(_format(value, "{}") for value in values)]
+        for name, values in differences(runs).items()
+    ]
     return [["option", *(run.name for run in runs)], *rows]
 
 

@@ -43,6 +43,8 @@ from resnet_jax.training import FitResult, Logbook, Reporter, read_log
 
 EXAMPLES = 15
 EXPLAINED = 4
+SMALLEST_MAP = 4
+"""Side of a map, in places, below which Grad-CAM shows next to nothing."""
 AVERAGING_ITERATIONS = 200
 """Of the loss figure; a run of less than ten times as many is averaged over a tenth of it."""
 
@@ -104,6 +106,7 @@ def evaluate(
     # The mirror image has maps of its own; those of the image are shown.
     plain = model.model if isinstance(model, FlipAveraged) else model
     inputs = plain, variables, shown[:EXPLAINED], explained[0]
+    stage = _explained_stage(*inputs[:3])
     figures = {
         **_curves(log_path, result),
         "examples": show_examples(pictures, predictions[:EXAMPLES], test.labels[:EXAMPLES], names),
@@ -112,7 +115,7 @@ def evaluate(
         "grad_cam": plot_explanations(
             pictures[:EXPLAINED],
             *explained,
-            cam=np.asarray(grad_cam(*inputs)),
+            cam=np.asarray(grad_cam(*inputs, stage=stage)),
             saliency=np.asarray(input_saliency(*inputs)),
         ),
     }
@@ -126,6 +129,7 @@ def evaluate(
         "per_class_accuracy": dict(zip(names, per_class_accuracy(matrix).tolist(), strict=True)),
         "per_class": class_report(matrix, class_names=names),
         "confusion_matrix": matrix,
+        "grad_cam_stage": stage,
         "best_epoch": result.best_epoch,
         "best_valid_accuracy": max(history.valid_accuracy) / 100,
         "train_accuracy": np.divide(history.train_accuracy, 100),
@@ -165,13 +169,20 @@ def _log_test(path: Path, step: int, test_accuracy: float) -> None:
     logbook.flush()
 
 
+def _explained_stage(model: nn.Module, variables: Mapping[str, Any], images: Array) -> str:
+    """The last stage whose maps are not too small to show anything, or else the first."""
+    maps: Any = jax.eval_shape(lambda: model.apply(variables, images, method="features"))
+    sides = {name: min(maps[name].shape[1:3]) for name in maps if name.startswith("layer")}
+    return max((name for name in sides if sides[name] >= SMALLEST_MAP), default="layer1")
+
+
 def _curves(log_path: Path, result: FitResult) -> dict[str, Figure]:
     """Loss, accuracy and learning rate over the training."""
     history = result.history
     epochs, steps = len(history.valid_accuracy), len(history.minibatch_losses)
     rates = [event["learning_rate"] for event in read_log(log_path) if event["event"] == "step"]
     # A schedule changes the rate in every step; a controller divides it, at times, by a number.
-    by_controller = len(set(rates)) <= epochs
+    divided = 1 < len(set(rates)) <= epochs
     return {
         "loss": plot_training_loss(
             history.minibatch_losses,
@@ -184,7 +195,7 @@ def _curves(log_path: Path, result: FitResult) -> dict[str, Figure]:
             {"Learning rate": (np.arange(steps) * (epochs / steps), rates)},
             xlabel="Epoch",
             ylabel="Learning rate",
-            log_y=by_controller,
+            log_y=divided,
             steps=True,
         ),
     }

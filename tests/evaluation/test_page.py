@@ -55,6 +55,7 @@ def write(path, names, *, mistakes=True):
         "ece": reliability.error,
         "per_class": class_report(matrix, class_names=names),
         "confusion_matrix": matrix,
+        "grad_cam_stage": "layer4",
         "best_epoch": 10,
         "best_valid_accuracy": 0.92,
         "train_accuracy": train / 100,
