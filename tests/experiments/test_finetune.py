@@ -1,0 +1,164 @@
+"""The fine-tuning command: a whole tiny run and what comes after it; one line for each mistake."""
+
+import json
+import re
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from PIL import Image
+from sklearn.datasets import load_digits
+from tiny_runs import create_small_model, random_variables
+
+import resnet_jax as rj
+from experiments import finetune, predict
+from experiments.runs import open_run
+
+pytestmark = pytest.mark.usefixtures("small_networks")
+
+OPTIONS = ["--stem", "cifar", "--resize", "10", "--crop", "8", "--batch-size", "8"]
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    model = create_small_model("", 7, stem="cifar")
+    path = tmp_path_factory.mktemp("weights") / "grey.safetensors"
+    variables = random_variables(model, 0, 1)
+    rj.save_weights(path, model, variables)
+    rj.save_weights(path.with_name("colour.safetensors"), model, random_variables(model, 0, 3))
+    return path
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory):
+    """Noughts and ones, 25 of each."""
+    folder = tmp_path_factory.mktemp("images")
+    digits = load_digits()
+    for name, label in (("nought", 0), ("one", 1)):
+        (folder / name).mkdir()
+        for index, pixels in enumerate(digits.images[digits.target == label][:25]):
+            grey = np.round(pixels * (255 / 16)).astype(np.uint8)
+            Image.fromarray(grey).save(folder / name / f"{index:02d}.png")
+    return folder
+
+
+def run(weights, images, run_dir, *arguments):
+    paths = ["--weights", str(weights), "--data-dir", str(images), "--run-dir", str(run_dir)]
+    return finetune.main([*paths, *OPTIONS, *arguments])
+
+
+def test_a_whole_run(weights, images, tmp_path, capsys, monkeypatch):
+    folder = tmp_path / "run"
+    options = ["--freeze", "layer3", "--epochs", "1", "--lr", "0.1"]
+    assert run(weights, images, folder, *options) == 0
+    report = json.loads((folder / "report.json").read_text())
+    assert report["config"]["freeze"] == "layer3"
+    assert sum(map(sum, report["confusion_matrix"])) == 4
+    assert (folder / "figures" / "confusion_matrix.png").exists()
+    data = json.loads((folder / "data.json").read_text())
+    assert data["class_names"] == ["nought", "one"]
+
+    # What was frozen is to the bit as in the file, running statistics included.
+    opened = open_run(folder, "last")
+    start = rj.load_weights(opened.model, weights, head="reinit")
+    for collection in ("params", "batch_stats"):
+        for name, part in opened.variables[collection].items():
+            pairs = zip(
+                jax.tree.leaves(part), jax.tree.leaves(start[collection][name]), strict=True
+            )
+            learns = name in ("layer4_0", "fc")
+            assert all(np.array_equal(*pair) for pair in pairs) != learns, (collection, name)
+
+    # The other tools take the run.
+    capsys.readouterr()
+    assert predict.main(["--run", str(folder), "--format", "jsonl", str(images / "one")]) == 0
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert len(lines) == 25
+    assert {frozenset(p["class"] for p in line["predictions"]) for line in lines} == {
+        frozenset(("nought", "one"))
+    }
+
+    assert run(weights, images, folder, *options) == 2
+    assert "is not empty" in capsys.readouterr().err
+    assert run(weights, images, folder, *options, "--resume", "--freeze", "none") == 2
+    assert "`freeze` was 'layer3' and is now 'none'" in capsys.readouterr().err
+    evaluated = []
+    monkeypatch.setattr(finetune, "evaluate", lambda *_, result, **__: evaluated.append(result))
+    assert run(weights, images, folder, *options, "--resume", "--epochs", "2") == 0
+    assert len(evaluated[0].history.valid_accuracy) == 2
+
+
+def config_of(weights, images, *arguments):
+    paths = ["--weights", str(weights), "--data-dir", str(images)]
+    return finetune.parse([*paths, *OPTIONS, *arguments])
+
+
+def test_rates():
+    config = config_of("w.pth", ".", "--backbone-rate", "0.5", "--layer-decay", "0.5")
+    assert config.factors == {
+        "head": 1.0,
+        "layer4": 0.5,
+        "layer3": 0.25,
+        "layer2": 0.125,
+        "layer1": 0.0625,
+        "stem": 0.03125,
+    }
+    frozen = config_of("w.pth", ".", "--freeze", "backbone").factors
+    assert frozen.pop("head") == 1.0
+    assert set(frozen.values()) == {0.0}
+
+
+@pytest.mark.parametrize(
+    ("file", "normalise", "mean"),
+    [
+        ("grey", "auto", None),
+        ("grey", "digits", (0.3054,)),
+        ("colour", "auto", (0.485, 0.456, 0.406)),
+        ("colour", "cifar10", (0.4914, 0.4822, 0.4465)),
+        ("colour", "data", None),
+    ],
+)
+def test_channels_and_normalisation_are_the_weights(weights, images, file, normalise, mean):
+    path = weights.with_name(f"{file}.safetensors")
+    task, dataset = finetune.make_task(config_of(path, images, "--normalise", normalise))
+    channels = 3 if file == "colour" else 1
+    assert task.train.images.shape == (42, 10, 10, channels)
+    assert len(task.valid) == 4
+    measured = (task.train.images / 255).mean((0, 1, 2))
+    assert dataset.mean == pytest.approx(tuple(measured) if mean is None else mean)
+    logits = jax.eval_shape(task.model.apply, task.variables, jnp.zeros((1, 8, 8, channels)))
+    assert logits.shape == (1, 2)
+
+
+MISTAKES = {
+    "--freeze layer5": r"`freeze` \(='layer5'\) must be one of none, stem, ",
+    "--normalise mine": r"`normalise` \(='mine'\) must be one of auto, imagenet, ",
+    "--backbone-rate 0": r"`backbone_rate` \(=0.0\) .* --freeze backbone keeps",
+    "--layer-decay 2": r"`layer_decay` \(=2.0\) must be above 0 and at most 1",
+    "--lr 0": r"`lr` \(=0.0\) must be finite and above 0",
+    "--weights none.safetensors": r"none.safetensors\) does not exist",
+    "--weights none.txt": r"must end in .safetensors, .pth or .pt",
+    "--normalise imagenet": r"`normalise` \(='imagenet'\) is for 3 channels, but .* take 1",
+    "--base-planes 5 --stem imagenet": r"`weights` .* cannot be used for `variant` .*conv1.weight",
+    "--data-dir none": r"`data_dir` \(=none\) does not exist; expected are image files in",
+    "--data-dir empty": r"`data_dir` \(=empty\) has no class folders",
+    "--data-dir single": r"`data_dir` \(=single\) has 1 class folder",
+    "--batch-size 64": r"`batch_size` \(=64\) must not exceed the number of training images",
+    "--resume": r"`run_dir` \(=.*\) holds no run to resume",
+}
+
+
+@pytest.mark.parametrize("line", MISTAKES)
+def test_mistakes(line, weights, images, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("empty").mkdir()
+    Path("single/class").mkdir(parents=True)
+    Image.new("L", (2, 2)).save("single/class/a.png")
+    assert run(weights, images, tmp_path / "run", *line.split()) == 2
+    output = capsys.readouterr()
+    assert re.fullmatch(r"(Reading [^\n]+\n)?error: [^\n]+\n", output.err)
+    assert re.search(MISTAKES[line], output.err)
+    assert output.out == ""
+    assert not (tmp_path / "run").exists()
