@@ -35,6 +35,8 @@ from .runs import CHOICES, Choice, Run, choice, exit_code, open_run
 
 FORMATS = ("stablehlo", "safetensors")
 INPUTS = ("uint8", "float32")
+NETWORK = ("variant", "stem", "base_planes", "dtype")
+"""Of the options of a run, those that make its network."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +110,7 @@ def export(run: Run, options: Options) -> dict[str, Any]:
     description: dict[str, Any] = {
         "file": path.name,
         "format": options.format,
-        "network": {key: run.config[key] for key in ("variant", "stem", "dtype")},
+        "network": {name: run.config.get(name) for name in NETWORK},
         "class_names": run.data.class_names,
         "step": run.step,
         "resize": run.transform.resize,

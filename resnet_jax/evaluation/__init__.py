@@ -3,6 +3,7 @@
 from .accuracy import ClassScores, accuracy, class_report, per_class_accuracy
 from .calibration import Calibration, calibration
 from .confusion import confusion_labels, confusion_matrix
+from .export import to_stablehlo
 from .figures import (
     plot_accuracy,
     plot_calibration,
@@ -43,6 +44,7 @@ __all__ = [
     "predict_logits",
     "save_figure",
     "show_examples",
+    "to_stablehlo",
     "write_page",
     "write_report",
 ]
