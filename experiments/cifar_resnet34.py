@@ -14,25 +14,14 @@ On the embedded digits, in minutes on a CPU:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
-from .recipe import Recipe, Result, run
-from .recipe import main as run_command
+from .recipe import Recipe, command
 
 CONFIG = Recipe(variant="resnet34", run_dir=Path("runs/cifar_resnet34"))
 """The recipe's defaults."""
 
-
-def train(config: Recipe = CONFIG) -> Result:
-    """Trains and evaluates; see ``experiments.recipe.run``."""
-    return run(config)
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """The command; returns its exit code."""
-    return run_command(CONFIG, argv, description=__doc__)
-
+train, main = command(CONFIG, __doc__)
 
 if __name__ == "__main__":
     raise SystemExit(main())

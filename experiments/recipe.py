@@ -1,44 +1,45 @@
-"""The recipes' one configuration, from the command line to the report.
+"""What every recipe does, from the command line to the report.
 
-Each recipe is a ``Recipe`` with its own defaults; ``run`` does the work, ``main`` is the command.
+A recipe is a ``Recipe`` with its own defaults; ``run`` does the work, ``main`` is the command.
 """
 
 from __future__ import annotations
 
 import json
-import math
 import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, Any, Literal, NamedTuple, NoReturn, cast
+from typing import Any, Literal, NamedTuple, NoReturn, cast
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import tyro
 from jax import Array
 
-from resnet_jax.data import DATASETS, Arrays, Dataset, Transform, load_dataset, split_indices
-from resnet_jax.evaluation import write_report
-from resnet_jax.models import VARIANTS, ResNet, create_model
+from resnet_jax.data import Arrays, Dataset, Transform, load_dataset, split_indices
+from resnet_jax.data.augment import Pipeline
+from resnet_jax.evaluation import FlipAveraged, write_report
+from resnet_jax.models import ResNet, create_model
 from resnet_jax.training import (
     CheckpointError,
     CheckpointStore,
     Engine,
-    FitConfig,
     History,
     Interrupted,
     NonFiniteLossError,
     ReduceLROnPlateau,
     Reporter,
+    Schedule,
     Task,
     TrainState,
+    cross_entropy,
     fit,
     make_optimizer,
     processes,
@@ -48,97 +49,12 @@ from resnet_jax.training import (
 from resnet_jax.training.identity import check_identity
 from resnet_jax.training.run_folder import disk_errors_explained
 
+from .config import ANNEALED, DTYPES, PRESETS, Recipe, check, resolved_dtype
 from .evaluate import evaluate
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
-DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
-RECIPES = ("default", "tutorial")
-STEMS = ("imagenet", "cifar")
 CONFIG_FILE = "config.json"
-
-
-PRESETS: Mapping[str, Mapping[str, Any]] = {
-    "none": {},
-    "quick": {
-        "dataset": "digits",
-        "resize": 32,
-        "crop": 32,
-        "epochs": 10,
-        "batch_size": 64,
-        "lr": 0.01,
-        "log_every": 10,
-    },
-}
-"""Values that a preset puts in place of a recipe's defaults; the command line overrides both."""
-
-
-def _choice(*names: str) -> Any:
-    return tyro.conf.arg(metavar="{" + ",".join(names) + "}")
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """What to train, on what, and how."""
-
-    preset: Annotated[str, _choice(*PRESETS)] = "none"
-    """Defaults for another purpose: quick trains on digits at 32 px, in minutes on a CPU."""
-    variant: Annotated[str, _choice(*VARIANTS)] = "resnet34"
-    """The network."""
-    stem: Annotated[str, _choice(*STEMS)] = "imagenet"
-    """First layers: 7x7/2 convolution and 3x3/2 max-pool, or one 3x3/1 convolution."""
-    dataset: Annotated[str, _choice(*DATASETS)] = "cifar10"
-    """The images; digits is embedded and needs no download."""
-    archive: Path | None = None
-    """Your own cifar-10-binary.tar.gz or cifar-10-python.tar.gz, or a folder of idx.gz files."""
-    data_dir: Path | None = None
-    """Where prepared data sets are kept; None is in your cache directory."""
-    run_dir: Path = Path("runs/resnet")
-    """Gets log, checkpoints, figures and report; must be new or empty, unless resumed."""
-    resume: bool = False
-    """Go on from the newest checkpoint in run_dir."""
-    epochs: int = 50
-    """Passes over the training images."""
-    batch_size: int = 256
-    """Images a step, over all devices."""
-    eval_batch_size: int = 256
-    """Images an evaluation step; changes speed and memory only."""
-    lr: float = 0.1
-    """Initial learning rate."""
-    momentum: float = 0.9
-    """Of SGD."""
-    seed: int = 123
-    """Of the split, the initialisation, the shuffling and the crops."""
-    resize: int = 120
-    """Side of the resized image, in pixels."""
-    crop: int = 110
-    """Side of the crop, in pixels: random in training, in the middle in evaluation."""
-    recipe: Annotated[str, _choice(*RECIPES)] = "default"
-    """tutorial does all as the reference does, slips included (see the README)."""
-    scheduler_on: Annotated[str, _choice("valid_acc", "minibatch_loss")] = "valid_acc"
-    """What the plateau controller watches: validation accuracy or the last minibatch loss."""
-    parallel: Annotated[str, _choice("auto", "jit", "pmap")] = "auto"
-    """How to use several devices; auto is jit over a mesh of all."""
-    dtype: Annotated[str, _choice(*DTYPES)] = "float32"
-    """To compute in; parameters, statistics and the loss stay float32."""
-    remat: bool = False
-    """Compute activations again in the backward pass instead of keeping them: less memory."""
-    accumulate_steps: int = 1
-    """Micro-batches a step, one after the other: less memory, BatchNorm of each by itself."""
-    coordinator: str | None = None
-    """host:port of the first of several processes; where it is not given, a cluster's own."""
-    num_processes: int | None = None
-    """Of the run; with coordinator."""
-    process_id: int | None = None
-    """Of this process, from 0; with coordinator."""
-    log_every: int = 100
-    """Steps between two printed losses."""
-    checkpoint_every: int = 0
-    """Steps between two checkpoints inside an epoch; 0 saves after each epoch only."""
-    checkpoint_minutes: float = 0.0
-    """Minutes between two checkpoints inside an epoch; 0 saves after each epoch only."""
-    compile_cache: bool = True
-    """Keep compiled programs on the disk, so that the next start is faster."""
 
 
 class Result(NamedTuple):
@@ -151,44 +67,6 @@ class Result(NamedTuple):
 
     history: History
     state: TrainState
-
-
-def _check(config: Recipe) -> FitConfig:
-    """Finds what is wrong with a configuration by itself.
-
-    Raises:
-        ValueError: naming the argument, its value and what would do.
-    """
-    choices: Mapping[str, Sequence[str]] = {
-        "variant": tuple(VARIANTS),
-        "dataset": DATASETS,
-        "stem": STEMS,
-        "recipe": RECIPES,
-        "dtype": tuple(DTYPES),
-    }
-    for name, allowed in choices.items():
-        if getattr(config, name) not in allowed:
-            raise ValueError(
-                f"`{name}` (={getattr(config, name)!r}) must be one of {', '.join(allowed)}"
-            )
-    if not (config.lr > 0 and math.isfinite(config.lr)):
-        raise ValueError(f"`lr` (={config.lr}) must be finite and above 0")
-    # The rest, by way of what it configures.
-    make_optimizer(config.lr, config.momentum)
-    Transform(source=(1, 1), resize=config.resize, crop=config.crop, mean=(0.0,), std=(1.0,))
-    return FitConfig(
-        epochs=config.epochs,
-        batch_size=config.batch_size,
-        eval_batch_size=config.eval_batch_size,
-        seed=config.seed,
-        scheduler_on=cast(Literal["valid_acc", "minibatch_loss"], config.scheduler_on),
-        evaluate_as_trained=config.recipe == "tutorial",
-        accumulate_steps=config.accumulate_steps,
-        log_every=config.log_every,
-        checkpoint_every=config.checkpoint_every,
-        checkpoint_minutes=config.checkpoint_minutes,
-        parallel=cast(Literal["auto", "jit", "pmap"], config.parallel),
-    )
 
 
 def _has_begun(folder: Path) -> bool:
@@ -224,7 +102,8 @@ def make_model(config: Recipe, num_classes: int) -> ResNet:
         config.variant,
         num_classes,
         stem=cast(Literal["imagenet", "cifar"], config.stem),
-        dtype=DTYPES[config.dtype],
+        base_planes=config.base_planes,
+        dtype=DTYPES[resolved_dtype(config.dtype)],
         remat=config.remat,
     )
 
@@ -238,7 +117,7 @@ def _transforms(config: Recipe, dataset: Dataset) -> tuple[Transform, Transform]
         mean=dataset.mean,
         std=dataset.std,
     )
-    if config.recipe == "default":
+    if not config.is_tutorial:
         return train, train
     channels = len(dataset.mean)
     return train, replace(train, mean=IMAGENET_MEAN[:channels], std=IMAGENET_STD[:channels])
@@ -278,7 +157,8 @@ _FREE = frozenset(
 
 
 def _fixed(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in values.items() if name not in _FREE}
+    free = _FREE - {"epochs"} if values.get("schedule") in ANNEALED else _FREE
+    return {name: value for name, value in values.items() if name not in free}
 
 
 def _identity(config: Recipe, dataset: Dataset) -> dict[str, Any]:
@@ -314,18 +194,50 @@ def _make_task(config: Recipe, dataset: Dataset) -> tuple[Task, Transform]:
     def center_crop(images: Array, labels: Array, keys: Array) -> tuple[Array, Array]:
         return transform.center(images), labels
 
-    tutorial = config.recipe == "tutorial"
     watch_loss = config.scheduler_on == "minibatch_loss"
+    controller = ReduceLROnPlateau(mode="min" if watch_loss and not config.is_tutorial else "max")
     task = Task(
         model=make_model(config, len(dataset.class_names)),
-        tx=make_optimizer(config.lr, config.momentum),
-        controller=ReduceLROnPlateau(mode="min" if watch_loss and not tutorial else "max"),
+        tx=make_optimizer(
+            config.lr,
+            config.momentum,
+            weight_decay=config.weight_decay,
+            decay_kernels_only=True,
+            nesterov=config.nesterov,
+        ),
+        controller=controller if config.schedule == "plateau" else None,
         train=_subset(dataset.train, train_indices),
         valid=_subset(dataset.train, valid_indices),
-        prepare=random_crop,
-        prepare_valid=random_crop if tutorial else center_crop,
+        prepare=Pipeline(transform, config.augmentations, len(dataset.class_names)),
+        prepare_valid=random_crop if config.is_tutorial else center_crop,
+        schedule=_schedule(config, steps_per_epoch(len(train_indices), config.batch_size)),
+        loss_fn=partial(cross_entropy, label_smoothing=config.label_smoothing),
     )
     return task, test_transform
+
+
+def _schedule(config: Recipe, steps: int) -> Schedule | None:
+    """What multiplies the learning rate, at that many steps an epoch."""
+    warmup_steps = round(config.warmup_epochs * steps)
+    if config.schedule in ANNEALED:
+        shape = cast(Literal["cosine", "onecycle"], config.schedule)
+        return Schedule(shape, config.epochs * steps, warmup_steps)
+    # After the warm-up nothing depends on the number of epochs.
+    return Schedule("constant", warmup_steps + 1, warmup_steps) if warmup_steps else None
+
+
+def _check_pairs(config: Recipe, task: Task, engine: Engine) -> None:
+    """Refuses a batch of which a device cannot mix the examples in pairs.
+
+    Raises:
+        ValueError: naming the number that must divide it.
+    """
+    unit = 2 * engine.num_devices * config.accumulate_steps
+    if isinstance(task.prepare, Pipeline) and task.prepare.mixes and config.batch_size % unit:
+        raise ValueError(
+            f"`batch_size` (={config.batch_size}) must be divisible by {unit}, twice the number "
+            "of devices times `accumulate_steps`: `augment` mixes examples in pairs"
+        )
 
 
 def run(config: Recipe, *, reporter: Reporter | None = None) -> Result:
@@ -344,8 +256,9 @@ def run(config: Recipe, *, reporter: Reporter | None = None) -> Result:
         Interrupted: if a signal asked to stop the training.
     """
     reporter = Reporter() if reporter is None else reporter
-    fit_config = _check(config)
+    fit_config = check(config)
     _check_run_dir(config)
+    config = replace(config, dtype=resolved_dtype(config.dtype))
     processes.wait_for_all("run folder checked")
     if config.compile_cache:
         _keep_compiled()
@@ -354,10 +267,9 @@ def run(config: Recipe, *, reporter: Reporter | None = None) -> Result:
             stack.enter_context(run_lock(config.run_dir))
         dataset = load_dataset(config.dataset, archive=config.archive, data_dir=config.data_dir)
         task, test_transform = _make_task(config, dataset)
-        steps_per_epoch(len(task.train), config.batch_size)
-        Engine.create(fit_config.parallel).check_batch_size(
-            config.batch_size, config.accumulate_steps
-        )
+        engine = Engine.create(fit_config.parallel)
+        engine.check_batch_size(config.batch_size, config.accumulate_steps)
+        _check_pairs(config, task, engine)
         resume = config.resume and _has_begun(config.run_dir)
         stack.enter_context(disk_errors_explained(config.run_dir))
         if not resume:
@@ -382,11 +294,11 @@ def run(config: Recipe, *, reporter: Reporter | None = None) -> Result:
         if processes.is_first():
             evaluate(
                 config.run_dir,
-                model=task.model,
+                model=FlipAveraged(task.model) if config.flip_test else task.model,
                 result=result,
                 dataset=dataset,
                 transform=test_transform,
-                random_seed=config.seed if config.recipe == "tutorial" else None,
+                random_seed=config.seed if config.is_tutorial else None,
                 batch_size=config.eval_batch_size,
                 config=asdict(config),
                 reporter=reporter,
@@ -422,6 +334,31 @@ def parse(defaults: Recipe, argv: Sequence[str] | None, *, description: str) -> 
     return tyro.cli(
         Recipe, args=arguments, default=replace(defaults, **values), description=description
     )
+
+
+def command(
+    defaults: Recipe, description: str | None
+) -> tuple[Callable[..., Result], Callable[..., int]]:
+    """The two functions of a recipe's module.
+
+    Args:
+        defaults: the recipe's own.
+        description: heads the help.
+
+    Returns:
+        ``train(config=defaults)``, see ``run``, and ``main(argv=None)``, which returns the exit
+        code.
+    """
+
+    def train(config: Recipe = defaults) -> Result:
+        """Trains and evaluates; see ``experiments.recipe.run``."""
+        return run(config)
+
+    def run_command(argv: Sequence[str] | None = None) -> int:
+        """The command; returns its exit code."""
+        return main(defaults, argv, description=description or "")
+
+    return train, run_command
 
 
 def main(defaults: Recipe, argv: Sequence[str] | None, *, description: str) -> int:

@@ -13,6 +13,7 @@ from .plateau import PlateauState, ReduceLROnPlateau
 from .preemption import Interrupted, StopRequest
 from .progress import Reporter
 from .run_folder import RunFolderError, run_lock
+from .schedules import Schedule
 from .state import TrainState, create_state
 from .steps import (
     Totals,
@@ -43,6 +44,7 @@ __all__ = [
     "Reporter",
     "RunFolderError",
     "RunRecord",
+    "Schedule",
     "StopRequest",
     "Task",
     "Totals",

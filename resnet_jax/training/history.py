@@ -34,11 +34,12 @@ class RunRecord:
     Attributes:
         plateau: the controller's state.
         history: losses and accuracies.
-        learning_rates: in force during each finished epoch.
+        learning_rates: of the controller during each finished epoch.
         epoch_seconds: ``seconds`` at the end of each finished epoch.
         best_epoch: the first with the highest validation accuracy, from 1; 0 before there is one.
         best_step: optimizer steps done then.
         seconds: of training and evaluation, over all parts of the run.
+        factors: of the schedule, one for each step of the whole run; None is without one.
     """
 
     plateau: PlateauState
@@ -48,6 +49,7 @@ class RunRecord:
     best_epoch: int = 0
     best_step: int = 0
     seconds: float = 0.0
+    factors: np.ndarray | None = None
 
     @property
     def step(self) -> int:
@@ -60,9 +62,20 @@ class RunRecord:
         return len(self.history.valid_accuracy)
 
     @property
-    def learning_rate(self) -> float:
-        """In force now."""
+    def controlled_rate(self) -> float:
+        """The controller's learning rate now, which a schedule may multiply."""
         return float(self.plateau.learning_rate)
+
+    def learning_rate(self, step: int, steps_per_epoch: int) -> float:
+        """In force at a step (from 1), which may be the next one."""
+        epoch = (step - 1) // steps_per_epoch
+        rate = self.learning_rates[epoch] if epoch < self.epoch else self.controlled_rate
+        return rate if self.factors is None else rate * float(self.factors[step - 1])
+
+    def last_learning_rates(self, steps_per_epoch: int) -> list[float]:
+        """In force at the last step of each finished epoch."""
+        ends = range(1, self.epoch + 1)
+        return [self.learning_rate(end * steps_per_epoch, steps_per_epoch) for end in ends]
 
     def end_epoch(self, train: float, valid: float) -> None:
         """Records the accuracies (%) after an epoch's last step."""
@@ -70,19 +83,17 @@ class RunRecord:
             self.best_epoch, self.best_step = self.epoch + 1, self.step
         self.history.train_accuracy.append(train)
         self.history.valid_accuracy.append(valid)
-        self.learning_rates.append(self.learning_rate)
+        self.learning_rates.append(self.controlled_rate)
         self.epoch_seconds.append(self.seconds)
 
     def step_event(self, step: int, steps_per_epoch: int) -> dict[str, Any]:
         """What the log says of a step (from 1)."""
-        epoch = (step - 1) // steps_per_epoch
-        rate = self.learning_rates[epoch] if epoch < self.epoch else self.learning_rate
         return {
             "event": "step",
             "step": step,
-            "epoch": epoch + 1,
+            "epoch": (step - 1) // steps_per_epoch + 1,
             "loss": self.history.minibatch_losses[step - 1],
-            "learning_rate": rate,
+            "learning_rate": self.learning_rate(step, steps_per_epoch),
         }
 
     def epoch_event(self, epoch: int, steps_per_epoch: int) -> dict[str, Any]:
@@ -93,7 +104,7 @@ class RunRecord:
             "epoch": epoch,
             "train_accuracy": self.history.train_accuracy[epoch - 1],
             "valid_accuracy": self.history.valid_accuracy[epoch - 1],
-            "learning_rate": self.learning_rates[epoch - 1],
+            "learning_rate": self.learning_rate(epoch * steps_per_epoch, steps_per_epoch),
             "seconds": self.epoch_seconds[epoch - 1],
         }
 
@@ -124,9 +135,14 @@ class RunRecord:
 
     @classmethod
     def from_json(
-        cls, values: Mapping[str, Any], controller: ReduceLROnPlateau, steps_per_epoch: int
+        cls,
+        values: Mapping[str, Any],
+        controller: ReduceLROnPlateau,
+        steps_per_epoch: int,
+        *,
+        factors: np.ndarray | None = None,
     ) -> RunRecord:
-        """The record of which ``values`` are the JSON.
+        """The record of which ``values`` are the JSON, and ``factors`` the schedule's.
 
         Raises:
             ValueError: if they are of no run with such epochs.
@@ -148,6 +164,7 @@ class RunRecord:
                 best_epoch=int(values["best_epoch"]),
                 best_step=int(values["best_step"]),
                 seconds=float(values["seconds"]),
+                factors=factors,
             )
         except (KeyError, TypeError, AttributeError, OverflowError) as error:
             raise ValueError(f"it is not the record of a run: {error}") from error

@@ -26,6 +26,7 @@ from ..data import Arrays, epoch_permutation
 from . import processes
 from .batches import Epoch, EvalPlan, epoch_order, eval_order
 from .checkpoint import CheckpointError, CheckpointStore
+from .ema import check_decay
 from .history import History, RunRecord
 from .identity import changed_versions, check_identity, describe, layout, versions
 from .logbook import Logbook
@@ -35,8 +36,16 @@ from .plateau import ReduceLROnPlateau
 from .preemption import Interrupted, StopRequest
 from .progress import Reporter
 from .run_folder import disk_errors_explained, run_lock
+from .schedules import Schedule
 from .state import TrainState, create_state
-from .steps import Prepare, make_eval_step, make_train_step, zero_totals
+from .steps import (
+    LossFunction,
+    Prepare,
+    cross_entropy,
+    make_eval_step,
+    make_train_step,
+    zero_totals,
+)
 
 TOGETHER_EVERY = 10
 """Steps after which several processes look together at signals and at the clock."""
@@ -60,6 +69,8 @@ class FitConfig:
         evaluate_as_trained: evaluate the training accuracy on the loader's full batches with
             random crops, as the reference does, instead of on all images with the evaluation's
             transform.
+        ema_decay: of moving averages of the parameters and statistics, which are evaluated then
+            in their place; 0 keeps none.
         accumulate_steps: micro-batches a step, for less memory; see ``train_step``.
         log_every: steps between two printed lines.
         checkpoint_every: steps between two checkpoints inside an epoch; 0 saves at its end only.
@@ -76,6 +87,7 @@ class FitConfig:
     seed: int = 123
     scheduler_on: Literal["valid_acc", "minibatch_loss"] = "valid_acc"
     evaluate_as_trained: bool = False
+    ema_decay: float = 0.0
     accumulate_steps: int = 1
     log_every: int = 100
     checkpoint_every: int = 0
@@ -97,6 +109,7 @@ class FitConfig:
                 raise ValueError(f"`{name}` (={getattr(self, name)}) must be finite and at least 0")
         if not 0 <= self.seed < 2**32:
             raise ValueError(f"`seed` (={self.seed}) must be in [0, 2**32)")
+        check_decay(self.ema_decay)
         if self.scheduler_on not in ("valid_acc", "minibatch_loss"):
             raise ValueError(
                 f"`scheduler_on` (={self.scheduler_on!r}) must be 'valid_acc' or 'minibatch_loss'"
@@ -112,7 +125,7 @@ class FitResult:
     Attributes:
         history: losses and accuracies.
         state: after the last step.
-        learning_rates: in force during each epoch.
+        learning_rates: in force at the last step of each epoch.
         best_epoch: the first with the highest validation accuracy, from 1.
         best_step: optimizer steps done then.
         seconds: of training and evaluation, summed over the resumed parts.
@@ -137,21 +150,25 @@ class Task:
         model: a linen module from images to logits.
         tx: an optimizer of ``make_optimizer``, or any with its learning rate in its state by
             ``optax.inject_hyperparams``.
-        controller: of the learning rate.
+        controller: of the learning rate, after each epoch; None leaves it alone.
         train: images to train on.
         valid: images to validate on.
         prepare: transforms a training batch on the device.
         prepare_valid: transforms a batch of the training or validation accuracy.
+        schedule: multiplies the learning rate by the step; None leaves it alone.
+        loss_fn: the training loss per example.
         variables: the model's, to start from (fine-tuning); None initialises new ones.
     """
 
     model: nn.Module
     tx: optax.GradientTransformation
-    controller: ReduceLROnPlateau
+    controller: ReduceLROnPlateau | None
     train: Arrays
     valid: Arrays
     prepare: Prepare
     prepare_valid: Prepare
+    schedule: Schedule | None = None
+    loss_fn: LossFunction = cross_entropy
     variables: Mapping[str, Any] | None = None
 
 
@@ -282,8 +299,16 @@ class _Run:
 
         shape = (1, *task.train.images.shape[1:])
         self.fresh = create_state(
-            task.model, task.tx, self.init_key, shape, variables=task.variables
+            task.model,
+            task.tx,
+            self.init_key,
+            shape,
+            variables=task.variables,
+            ema=config.ema_decay > 0,
         )
+        # What the record keeps when nothing controls the learning rate is never updated.
+        self.controller = task.controller or ReduceLROnPlateau()
+        self.schedule_factors = _factors(task.schedule, self.steps * config.epochs)
         images = jax.ShapeDtypeStruct(shape, jnp.float32)
         logits: Any = jax.eval_shape(task.model.apply, self.fresh.variables, images)
         check_labels(task.train, logits.shape[-1], "training")
@@ -295,8 +320,10 @@ class _Run:
             "scheduler_on": config.scheduler_on,
             "evaluate_as_trained": config.evaluate_as_trained,
             "accumulate_steps": config.accumulate_steps,
+            "ema_decay": config.ema_decay,
             "initial_learning_rate": str(get_learning_rate(self.fresh.opt_state)),
-            "controller": asdict(task.controller),
+            "controller": None if task.controller is None else asdict(task.controller),
+            "schedule": None if task.schedule is None else asdict(task.schedule),
             "training_data": describe(task.train),
             "validation_data": describe(task.valid),
             **layout(self.fresh),
@@ -306,7 +333,10 @@ class _Run:
             task.model,
             task.tx,
             engine=engine,
+            loss_fn=task.loss_fn,
             prepare=task.prepare,
+            schedule=task.schedule,
+            ema_decay=config.ema_decay,
             accumulate_steps=config.accumulate_steps,
         )
         self.valid_step = make_eval_step(task.model, engine=engine, prepare=task.prepare_valid)
@@ -345,7 +375,7 @@ class _Run:
         return FitResult(
             history=record.history,
             state=self.engine.unreplicate(state),
-            learning_rates=record.learning_rates,
+            learning_rates=record.last_learning_rates(self.steps),
             best_epoch=record.best_epoch,
             best_step=record.best_step,
             seconds=record.seconds,
@@ -357,7 +387,7 @@ class _Run:
         fresh, store, logbook = self.fresh, self.store, self.logbook
         with jax.enable_x64(True):
             rate = float(get_learning_rate(fresh.opt_state))
-            record = RunRecord(self.task.controller.init(rate))
+            record = RunRecord(self.controller.init(rate), factors=self.schedule_factors)
         if store is None:
             return fresh, record
         step, damages = store.newest_whole() if resume else (None, {})
@@ -377,7 +407,9 @@ class _Run:
             raise CheckpointError(f"cannot resume from {origin}: it is not of a run")
         check_identity(identity, self.identity, origin)
         try:
-            record = RunRecord.from_json(saved, self.task.controller, self.steps)
+            record = RunRecord.from_json(
+                saved, self.controller, self.steps, factors=self.schedule_factors
+            )
         except ValueError as error:
             raise CheckpointError(f"cannot resume from {origin}: {error}") from error
         if record.step > self.config.epochs * self.steps:
@@ -480,8 +512,8 @@ class _Run:
         if not math.isfinite(value):
             raise NonFiniteLossError(
                 f"the loss of step {record.step + 1} (epoch {epoch + 1}, batch {batch + 1} of "
-                f"{self.steps}) is {value} at learning rate {record.learning_rate:g}; a lower one "
-                f"would do.{self._kept()}"
+                f"{self.steps}) is {value} at learning rate "
+                f"{self._rate(record, record.step + 1):g}; a lower one would do.{self._kept()}"
             )
         record.history.minibatch_losses.append(value)
         if self.logbook is not None:
@@ -492,6 +524,9 @@ class _Run:
                 f"Epoch: {epoch + 1:03d}/{self.config.epochs:03d} | "
                 f"Batch {batch:04d}/{self.steps:04d} | Loss: {value:.4f}"
             )
+
+    def _rate(self, record: RunRecord, step: int) -> float:
+        return record.learning_rate(step, self.steps)
 
     def _kept(self) -> str:
         return "" if self.store is None else f" Checkpoints up to then are in {self.store.folder}."
@@ -513,8 +548,8 @@ class _Run:
             epoch, batch = divmod(record.step - 1, self.steps)
             raise NonFiniteLossError(
                 f"a parameter is not finite after step {record.step} (epoch {epoch + 1}, batch "
-                f"{batch + 1} of {self.steps}) at learning rate {record.learning_rate:g}; a lower "
-                f"one would do.{self._kept()}"
+                f"{batch + 1} of {self.steps}) at learning rate "
+                f"{self._rate(record, record.step):g}; a lower one would do.{self._kept()}"
             )
         record.seconds = self._seconds()
         self._flush()
@@ -554,9 +589,10 @@ class _Run:
         record.end_epoch(train, valid)
         last_loss = record.history.minibatch_losses[-1]
         metric = valid if config.scheduler_on == "valid_acc" else last_loss
-        with jax.enable_x64(True):
-            record.plateau = self.task.controller.update(record.plateau, metric)
-        state = self._set_learning_rate(state, record.learning_rate)
+        if self.task.controller is not None:
+            with jax.enable_x64(True):
+                record.plateau = self.task.controller.update(record.plateau, metric)
+            state = self._set_learning_rate(state, record.controlled_rate)
         self.reporter.line(
             f"Epoch: {epoch + 1:03d}/{config.epochs:03d} | Train: {train:.2f}% | "
             f"Validation: {valid:.2f}%"
@@ -604,6 +640,11 @@ class _Run:
         return state.replace(  # type: ignore[attr-defined]
             opt_state=set_learning_rate(state.opt_state, rate)
         )
+
+
+def _factors(schedule: Schedule | None, steps: int) -> np.ndarray | None:
+    """What the schedule multiplies the learning rate by in each step of a run, for the log."""
+    return None if schedule is None else np.asarray(schedule(np.arange(steps)), np.float64)
 
 
 @jax.jit

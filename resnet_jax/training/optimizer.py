@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any, cast
 
+import jax
 import jax.numpy as jnp
 import optax
 from jax import Array
@@ -16,6 +17,7 @@ def make_optimizer(
     momentum: float = 0.9,
     *,
     weight_decay: float = 0.0,
+    decay_kernels_only: bool = False,
     nesterov: bool = False,
 ) -> optax.GradientTransformation:
     """SGD with momentum, ``torch.optim.SGD`` with dampening 0.
@@ -28,6 +30,7 @@ def make_optimizer(
         learning_rate: the initial rate, above 0.
         momentum: in [0, 1).
         weight_decay: times the parameter, added to the gradient first (L2, not decoupled).
+        decay_kernels_only: not that of biases and normalisations, which have one axis.
         nesterov: look ahead by ``gradient + momentum · buffer``.
 
     Raises:
@@ -45,14 +48,20 @@ def make_optimizer(
     if nesterov and momentum == 0.0:
         raise ValueError("`nesterov` (=True) needs `momentum` (=0.0) above 0")
 
+    mask = _are_kernels if decay_kernels_only else None
+
     def sgd(learning_rate: ArrayLike) -> optax.GradientTransformation:
         return optax.chain(
-            optax.add_decayed_weights(weight_decay) if weight_decay else optax.identity(),
+            optax.add_decayed_weights(weight_decay, mask) if weight_decay else optax.identity(),
             optax.trace(momentum, nesterov) if momentum else optax.identity(),
             optax.scale_by_learning_rate(cast(float, learning_rate)),
         )
 
     return optax.inject_hyperparams(sgd)(learning_rate=learning_rate)
+
+
+def _are_kernels(params: Any) -> Any:
+    return jax.tree.map(lambda leaf: leaf.ndim > 1, params)
 
 
 def get_learning_rate(opt_state: Any) -> Array:

@@ -22,17 +22,20 @@ class TrainState:
         params: the model's parameters.
         batch_stats: its running statistics; empty for a model without any.
         opt_state: the optimizer's state.
+        ema: moving averages of params and batch_stats, ``{"params", "batch_stats"}``; empty
+            where none are kept.
     """
 
     step: Array
     params: Any
     batch_stats: Any
     opt_state: optax.OptState
+    ema: Any = struct.field(default_factory=dict)
 
     @property
     def variables(self) -> dict[str, Any]:
-        """What ``model.apply`` takes."""
-        return {"params": self.params, "batch_stats": self.batch_stats}
+        """What to evaluate with, as ``model.apply`` takes it: the averages, where they are kept."""
+        return self.ema or {"params": self.params, "batch_stats": self.batch_stats}
 
 
 def create_state(
@@ -42,6 +45,7 @@ def create_state(
     shape: tuple[int, ...],
     *,
     variables: Mapping[str, Any] | None = None,
+    ema: bool = False,
 ) -> TrainState:
     """Initialises a model and its optimizer.
 
@@ -51,6 +55,7 @@ def create_state(
         key: a random key.
         shape: of the images, ``[batch, height, width, channels]``.
         variables: to start from instead of new ones; they are copied.
+        ema: keep moving averages, which start at the variables.
 
     Raises:
         ValueError: if ``variables`` are not the model's; it names the first that is not.
@@ -60,12 +65,13 @@ def create_state(
         return model.init(key, jnp.zeros(shape, jnp.float32))
 
     def begin(variables: Mapping[str, Any]) -> TrainState:
-        params = variables["params"]
+        params, batch_stats = variables["params"], variables.get("batch_stats", {})
         return TrainState(
             step=jnp.zeros((), jnp.int32),
             params=params,
-            batch_stats=variables.get("batch_stats", {}),
+            batch_stats=batch_stats,
             opt_state=tx.init(params),
+            ema={"params": params, "batch_stats": batch_stats} if ema else {},
         )
 
     if variables is None:

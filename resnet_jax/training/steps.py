@@ -26,7 +26,10 @@ from jax import Array, lax
 from jax.flatten_util import ravel_pytree
 
 from .batches import Batch, Epoch, EvalPlan
+from .ema import check_decay, update_ema
+from .optimizer import get_learning_rate, set_learning_rate
 from .parallel import Engine, Parallel
+from .schedules import Schedule
 from .state import TrainState
 
 LossFunction = Callable[[Array, Array], Array]
@@ -36,17 +39,24 @@ Prepare = Callable[[Array, Array, Array], tuple[Array, Array]]
 """From images, labels and one random key per example to the model's images and labels."""
 
 
-def cross_entropy(logits: Array, labels: Array) -> Array:
+def cross_entropy(logits: Array, labels: Array, *, label_smoothing: float = 0.0) -> Array:
     """Cross-entropy per example, ``[batch]``, in nats.
 
     Args:
         logits: ``[batch, classes]``.
-        labels: ``[batch]`` integers in ``[0, classes)``.
+        labels: ``[batch]`` integers in ``[0, classes)``, or ``[batch, classes]`` probabilities.
+        label_smoothing: in [0, 1), the part of each label that is spread over all classes.
 
     References:
-        https://docs.pytorch.org/docs/stable/generated/torch.nn.CrossEntropyLoss.html
+        https://docs.pytorch.org/docs/stable/generated/torch.nn.CrossEntropyLoss.html;
+        Szegedy et al. 2015, https://arxiv.org/abs/1512.00567 (label smoothing)
     """
-    return optax.losses.softmax_cross_entropy_with_integer_labels(logits, labels)
+    if labels.ndim == 1 and not label_smoothing:
+        return optax.losses.softmax_cross_entropy_with_integer_labels(logits, labels)
+    if labels.ndim == 1:
+        labels = jax.nn.one_hot(labels, logits.shape[-1], dtype=logits.dtype)
+    labels = (1.0 - label_smoothing) * labels + label_smoothing / logits.shape[-1]
+    return optax.losses.softmax_cross_entropy(logits, labels)
 
 
 def as_is(images: Array, labels: Array, keys: Array) -> tuple[Array, Array]:
@@ -95,6 +105,8 @@ def train_step(
     tx: optax.GradientTransformation,
     loss_fn: LossFunction = cross_entropy,
     prepare: Prepare = as_is,
+    schedule: Schedule | None = None,
+    ema_decay: float = 0.0,
     accumulate_steps: int = 1,
     axis_name: str | None = None,
 ) -> tuple[TrainState, dict[str, Array]]:
@@ -108,6 +120,8 @@ def train_step(
         tx: the optimizer.
         loss_fn: the loss per example.
         prepare: transforms the batch on the device.
+        schedule: multiplies the learning rate of this step; the state keeps the rate itself.
+        ema_decay: of the state's moving averages; 0 for a state without any.
         accumulate_steps: micro-batches, done one after the other in less memory; their gradients
             and losses are averaged. BatchNorm normalises each with its own statistics and moves
             the running ones once for each, so that a model with BatchNorm gets other numbers
@@ -155,12 +169,20 @@ def train_step(
             loss, gradients = _average((loss, gradients), axis_name)
         else:
             loss, gradients, batch_stats = _average((loss, gradients, batch_stats), axis_name)
-    updates, opt_state = tx.update(gradients, state.opt_state, state.params)
+    opt_state = state.opt_state
+    if schedule is not None:
+        rate = get_learning_rate(opt_state)
+        opt_state = set_learning_rate(opt_state, rate * schedule(state.step).astype(rate.dtype))
+    updates, opt_state = tx.update(gradients, opt_state, state.params)
+    if schedule is not None:
+        opt_state = set_learning_rate(opt_state, rate)
+    step, params = state.step + 1, optax.apply_updates(state.params, updates)
+    ema = state.ema
+    if ema_decay:
+        variables = {"params": params, "batch_stats": batch_stats}
+        ema = update_ema(ema, variables, step, ema_decay)
     state = state.replace(  # type: ignore[attr-defined]
-        step=state.step + 1,
-        params=optax.apply_updates(state.params, updates),
-        batch_stats=batch_stats,
-        opt_state=opt_state,
+        step=step, params=params, batch_stats=batch_stats, opt_state=opt_state, ema=ema
     )
     return state, {"loss": loss}
 
@@ -241,6 +263,8 @@ def make_train_step(
     engine: Engine | None = None,
     loss_fn: LossFunction = cross_entropy,
     prepare: Prepare = as_is,
+    schedule: Schedule | None = None,
+    ema_decay: float = 0.0,
     accumulate_steps: int = 1,
     sync_batch_norm: bool = True,
 ) -> Callable[[TrainState, Batch | Epoch, Array], tuple[TrainState, dict[str, Array]]]:
@@ -255,6 +279,8 @@ def make_train_step(
         engine: the devices and how to use them.
         loss_fn: the loss per example.
         prepare: transforms the batch on the device.
+        schedule: of the learning rate, by the step; see ``train_step``.
+        ema_decay: of the moving averages, for a state that has them (``create_state(ema=True)``).
         accumulate_steps: micro-batches; see ``train_step``.
         sync_batch_norm: False leaves BatchNorm's statistics per device.
 
@@ -263,15 +289,19 @@ def make_train_step(
         batch of ``engine.place``.
 
     Raises:
-        ValueError: for an unknown ``parallel`` or one beside an engine.
+        ValueError: for an unknown ``parallel`` or one beside an engine, or an ``ema_decay`` out of
+            range.
     """
     engine = _engine(engine, parallel)
+    check_decay(ema_decay)
     body = partial(
         train_step,
         model=engine.bind(model, sync_batch_norm=sync_batch_norm),
         tx=tx,
         loss_fn=loss_fn,
         prepare=prepare,
+        schedule=schedule,
+        ema_decay=ema_decay,
         accumulate_steps=accumulate_steps,
         axis_name=engine.mapped_axis,
     )

@@ -35,7 +35,7 @@ def small(monkeypatch):
 
     def create_model(variant, num_classes, **options):
         del variant
-        return rj.ResNet(rj.BasicBlock, (1, 1, 1, 1), num_classes, base_planes=16, **options)
+        return rj.ResNet(rj.BasicBlock, (1, 1, 1, 1), num_classes, **{**options, "base_planes": 16})
 
     monkeypatch.setattr(recipe, "create_model", create_model)
 
@@ -96,7 +96,21 @@ MISTAKES = {
     "--seed -1": r"`seed` \(=-1\) must be in",
     "--scheduler-on loss": r"`scheduler_on` \(='loss'\) must be 'valid_acc' or",
     "--parallel ddp": r"`parallel` \(='ddp'\) must be",
-    "--dtype float16": r"`dtype` \(='float16'\) must be one of float32, bfloat16",
+    "--dtype float16": r"`dtype` \(='float16'\) must be one of auto, float32, bfloat16",
+    "--base-planes 0": r"`base_planes` \(=0\) must be at least 1 for resnet34",
+    "--variant resnext50_32x4d --base-planes 15": r"must be at least 16 for resnext50_32x4d",
+    "--weight-decay -1": r"`weight_decay` \(=-1.0\) must be finite and at least 0",
+    "--nesterov --momentum 0": r"`nesterov` \(=True\) needs `momentum`",
+    "--label-smoothing 1": r"`label_smoothing` \(=1.0\) must be at least 0 and below 1",
+    "--ema-decay 1": r"`ema_decay` \(=1.0\) must be at least 0 and below 1",
+    "--schedule step": r"`schedule` \(='step'\) must be one of plateau, constant, cosine, onecycle",
+    "--schedule cosine --warmup-epochs 50": r"`warmup_epochs` \(=50.0\) .* below `epochs` \(=50\)",
+    "--schedule onecycle": r"`warmup_epochs` \(=0.0\) must be above 0 with `schedule` onecycle",
+    "--schedule cosine --scheduler-on minibatch_loss": r"is for `schedule` plateau; leave it out",
+    "--augment crop flop": r"`augment` \(='flop'\) must be one of crop, flip, ",
+    "--augment cutout:0": r"`augment` \(='cutout:0'\): `size` \(=0\) must be at least 1",
+    "--augment mixup crop": r"`augment`: PadCrop works on pixels and must come before Mixup",
+    "--preset quick --batch-size 72 --augment mixup": r"must be divisible by 16, twice the number",
     "--stem vgg": r"`stem` \(='vgg'\) must be one of imagenet, cifar",
     "--recipe mine": r"`recipe` \(='mine'\) must be one of default, tutorial",
     "--preset quick --batch-size 2000": r"`batch_size` \(=2000\) must not exceed .* \(=1294\)",

@@ -26,6 +26,7 @@ CONFIG = recipe.Recipe(
     resize=10,
     crop=8,
     stem="cifar",
+    base_planes=4,
     batch_size=64,
     lr=0.05,
     epochs=3,
@@ -53,7 +54,7 @@ def create_linear(variant, num_classes, **options):
 
 def create_model(variant, num_classes, **options):
     del variant
-    return rj.ResNet(rj.BasicBlock, (1, 1, 1, 1), num_classes, base_planes=4, **options)
+    return rj.ResNet(rj.BasicBlock, (1, 1, 1, 1), num_classes, **options)
 
 
 def write_outcome(run_dir, *, result, **_):

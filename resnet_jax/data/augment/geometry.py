@@ -1,0 +1,87 @@
+"""Shifts and mirror images."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from .base import Stage
+
+
+@dataclass(frozen=True)
+class PadCrop:
+    """Pads each image with black and crops it to its size, at a place of its own.
+
+    As torchvision's ``RandomCrop(size, padding=padding)``.
+
+    Attributes:
+        padding: pixels on each side.
+
+    Raises:
+        ValueError: on construction, for a negative padding.
+
+    References:
+        He et al. 2015, https://arxiv.org/abs/1512.03385, section 4.2
+    """
+
+    padding: int = 4
+    stage: ClassVar[Stage] = "pixels"
+    mixes: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        if self.padding < 1:
+            raise ValueError(f"`padding` (={self.padding}) must be at least 1")
+
+    def __call__(self, keys: Array, images: Array, labels: Array) -> tuple[Array, Array]:
+        """Shifts the images; see ``Augmentation``."""
+        size = self.padding
+        padded = jnp.pad(images, ((0, 0), (size, size), (size, size), (0, 0)))
+
+        def crop(key: Array, image: Array) -> Array:
+            row, column = jax.random.randint(key, (2,), 0, 2 * size + 1)
+            return jax.lax.dynamic_slice(image, (row, column, 0), images.shape[1:])
+
+        return jax.vmap(crop)(keys, padded), labels
+
+
+@dataclass(frozen=True)
+class Flip:
+    """Swaps left and right in some of the images.
+
+    Attributes:
+        probability: in [0, 1].
+
+    Raises:
+        ValueError: on construction, for a probability out of range.
+    """
+
+    probability: float = 0.5
+    stage: ClassVar[Stage] = "pixels"
+    mixes: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        check_probability(self.probability)
+
+    def __call__(self, keys: Array, images: Array, labels: Array) -> tuple[Array, Array]:
+        """Flips the images; see ``Augmentation``."""
+        chosen = happens(keys, self.probability)
+        return jnp.where(chosen[:, None, None, None], images[:, :, ::-1], images), labels
+
+
+def check_probability(value: float) -> None:
+    """Raises unless ``probability`` is in [0, 1].
+
+    Raises:
+        ValueError: naming it.
+    """
+    if not 0.0 <= value <= 1.0:
+        raise ValueError(f"`probability` (={value}) must be in [0, 1]")
+
+
+def happens(keys: Array, probability: float) -> Array:
+    """Which examples it happens to, ``[batch]``."""
+    return jax.vmap(lambda key: jax.random.bernoulli(key, probability))(keys)

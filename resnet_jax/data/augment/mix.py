@@ -1,0 +1,132 @@
+"""Mixtures of two examples.
+
+An example is mixed with its neighbour: the first with the second, the third with the fourth and so
+on, each by its own random weight. Batches are shuffled, so that neighbours are any two examples;
+and as devices hold runs of even length of the batch, an example's partner does not depend on their
+number.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from .base import Stage
+from .erase import inside, random_centres
+
+
+@dataclass(frozen=True)
+class Mixup:
+    """Blends two images, and their labels likewise.
+
+    ``weight · example + (1 - weight) · neighbour``, the weight drawn from ``Beta(alpha, alpha)``.
+
+    Attributes:
+        alpha: above 0; 1 is uniform, the smaller the nearer one of the two.
+
+    Raises:
+        ValueError: on construction, for an ``alpha`` out of range.
+
+    References:
+        Zhang et al. 2017, https://arxiv.org/abs/1710.09412
+    """
+
+    alpha: float = 0.2
+    stage: ClassVar[Stage] = "normalised"
+    mixes: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        _check_alpha(self.alpha)
+
+    def __call__(self, keys: Array, images: Array, labels: Array) -> tuple[Array, Array]:
+        """Blends neighbours; see ``Augmentation``.
+
+        Raises:
+            ValueError: if the labels are no probabilities or the examples no pairs.
+        """
+        _check_batch(images, labels)
+        weights = _weights(keys, self.alpha)
+        return (
+            _blend(weights[:, None, None, None], images),
+            _blend(weights[:, None], labels),
+        )
+
+
+@dataclass(frozen=True)
+class CutMix:
+    """Puts a rectangle of the neighbour into each image, and mixes the labels by its area.
+
+    The rectangle has the image's shape and a fraction ``1 - weight`` of its area, the weight drawn
+    from ``Beta(alpha, alpha)``; its centre is uniform over the image, and what lies outside is cut
+    off (and not counted).
+
+    Attributes:
+        alpha: above 0; 1 is uniform.
+
+    Raises:
+        ValueError: on construction, for an ``alpha`` out of range.
+
+    References:
+        Yun et al. 2019, https://arxiv.org/abs/1905.04899
+    """
+
+    alpha: float = 1.0
+    stage: ClassVar[Stage] = "normalised"
+    mixes: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        _check_alpha(self.alpha)
+
+    def __call__(self, keys: Array, images: Array, labels: Array) -> tuple[Array, Array]:
+        """Puts rectangles of the neighbours in; see ``Augmentation``.
+
+        Raises:
+            ValueError: if the labels are no probabilities or the examples no pairs.
+        """
+        _check_batch(images, labels)
+        split = jax.vmap(jax.random.split)(keys)
+        shape = (images.shape[1], images.shape[2])
+        sides = (
+            jnp.sqrt(1.0 - _weights(split[:, 0], self.alpha))[:, None] * jnp.asarray(shape)[None]
+        )
+        taken = inside(
+            random_centres(split[:, 1], shape), jnp.round(sides).astype(jnp.int32), shape
+        )
+        weights = 1.0 - taken.mean((1, 2, 3))
+        return jnp.where(taken, _neighbours(images), images), _blend(weights[:, None], labels)
+
+
+def _check_alpha(alpha: float) -> None:
+    if not (alpha > 0 and math.isfinite(alpha)):
+        raise ValueError(f"`alpha` (={alpha}) must be finite and above 0")
+
+
+def _check_batch(images: Array, labels: Array) -> None:
+    if labels.ndim != 2:
+        raise ValueError(
+            f"`labels` has shape {labels.shape}; to mix them they must be probabilities "
+            "[batch, classes], such as jax.nn.one_hot gives"
+        )
+    if images.shape[0] % 2:
+        raise ValueError(
+            f"`images` has {images.shape[0]} examples on each device; to mix them in pairs their "
+            "number must be even"
+        )
+
+
+def _weights(keys: Array, alpha: float) -> Array:
+    return jax.vmap(lambda key: jax.random.beta(key, alpha, alpha))(keys)
+
+
+def _neighbours(x: Array) -> Array:
+    pairs = x.reshape(-1, 2, *x.shape[1:])
+    return pairs[:, ::-1].reshape(x.shape)
+
+
+def _blend(weights: Array, x: Array) -> Array:
+    return weights * x + (1.0 - weights) * _neighbours(x)

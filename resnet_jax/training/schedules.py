@@ -1,0 +1,92 @@
+"""Learning rates that follow the step: pure functions, evaluated inside the compiled step."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import jax.numpy as jnp
+from jax import Array
+from jax.typing import ArrayLike
+
+ONE_CYCLE_START = 1 / 25
+"""Of a one-cycle schedule's peak, at its first step."""
+
+ONE_CYCLE_END = ONE_CYCLE_START * 1e-4
+"""Of a one-cycle schedule's peak, at its last step."""
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """A factor on the learning rate, by the number of optimizer steps done.
+
+    With ``t`` steps done, ``w`` steps of warm-up and ``n`` steps in all:
+
+    - ``constant``: ``(t + 1) / w`` for ``t < w``, then 1;
+    - ``cosine``: the same warm-up, then ``(1 + cos(π · (t - w) / (n - w))) / 2``;
+    - ``onecycle``: from 1/25 of the peak up to it within the warm-up and down to 1/250000 at the
+      last step, both along half a cosine, as torch's ``OneCycleLR`` with ``pct_start = w / n``
+      does (which by default moves the momentum as well; this leaves it alone).
+
+    Beyond the last step the factor stays what it is there.
+
+    Attributes:
+        shape: ``"constant"``, ``"cosine"`` or ``"onecycle"``.
+        total_steps: of the run, at least 1.
+        warmup_steps: of them, at first; below ``total_steps``. A one-cycle schedule has two
+            at least, and two more after them.
+
+    Raises:
+        ValueError: on construction, for an argument out of range.
+
+    References:
+        Loshchilov and Hutter 2016, https://arxiv.org/abs/1608.03983 (cosine);
+        Goyal et al. 2017, https://arxiv.org/abs/1706.02677 (warm-up);
+        https://docs.pytorch.org/docs/stable/generated/torch.optim.lr_scheduler.OneCycleLR.html
+
+    >>> schedule = Schedule("cosine", total_steps=8, warmup_steps=4)
+    >>> [round(float(schedule(step)), 2) for step in range(8)]
+    [0.25, 0.5, 0.75, 1.0, 1.0, 0.85, 0.5, 0.15]
+    """
+
+    shape: Literal["constant", "cosine", "onecycle"]
+    total_steps: int
+    warmup_steps: int = 0
+
+    def __post_init__(self) -> None:
+        if self.shape not in ("constant", "cosine", "onecycle"):
+            raise ValueError(
+                f"`shape` (={self.shape!r}) must be 'constant', 'cosine' or 'onecycle'"
+            )
+        if self.total_steps < 1:
+            raise ValueError(f"`total_steps` (={self.total_steps}) must be at least 1")
+        least, rest = (2, 2) if self.shape == "onecycle" else (0, 1)
+        most = self.total_steps - rest
+        if not least <= self.warmup_steps <= most:
+            raise ValueError(
+                f"`warmup_steps` (={self.warmup_steps}) must be in [{least}, {most}] for "
+                f"{self.total_steps} steps of {self.shape!r}"
+            )
+
+    def __call__(self, step: ArrayLike) -> Array:
+        """The factor, a float32 scalar (or one for each of several steps).
+
+        Args:
+            step: optimizer steps done before this one.
+        """
+        t = jnp.minimum(jnp.asarray(step, jnp.float32), self.total_steps - 1.0)
+        if self.shape == "onecycle":
+            top = self.warmup_steps - 1.0
+            up = _half_cosine(ONE_CYCLE_START, 1.0, t / top)
+            down = _half_cosine(1.0, ONE_CYCLE_END, (t - top) / (self.total_steps - 1.0 - top))
+            return jnp.where(t <= top, up, down)
+        after = jnp.float32(1.0)
+        if self.shape == "cosine":
+            progress = (t - self.warmup_steps) / (self.total_steps - self.warmup_steps)
+            after = _half_cosine(1.0, 0.0, progress)
+        warmup = (t + 1.0) / max(self.warmup_steps, 1)
+        return jnp.where(t < self.warmup_steps, warmup, after)
+
+
+def _half_cosine(start: float, end: float, progress: Array) -> Array:
+    return end + (start - end) * 0.5 * (1.0 + jnp.cos(jnp.pi * progress))

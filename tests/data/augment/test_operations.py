@@ -1,0 +1,92 @@
+"""The operations equal Pillow's on real images, grey and in colour."""
+
+import jax
+import numpy as np
+import pytest
+from PIL import Image, ImageEnhance, ImageOps
+
+from resnet_jax.data.augment import operations
+
+
+def enhance(kind):
+    return lambda image, factor: kind(image).enhance(factor)
+
+
+def transform(data):
+    def apply(image, value):
+        matrix = [entry(value) if callable(entry) else entry for entry in data]
+        return image.transform(image.size, Image.Transform.AFFINE, matrix, Image.Resampling.NEAREST)
+
+    return apply
+
+
+def itself(value):
+    return value
+
+
+ENHANCEMENTS = (0.0, 0.1, 0.73, 1.0, 1.27, 1.9)
+PILLOW = {
+    "brightness": (enhance(ImageEnhance.Brightness), ENHANCEMENTS),
+    "contrast": (enhance(ImageEnhance.Contrast), ENHANCEMENTS),
+    "color": (enhance(ImageEnhance.Color), ENHANCEMENTS),
+    "sharpness": (enhance(ImageEnhance.Sharpness), ENHANCEMENTS),
+    "posterize": (ImageOps.posterize, (1, 4, 6, 8)),
+    "solarize": (ImageOps.solarize, (0, 77, 128, 255)),
+    "rotate": (lambda image, degrees: image.rotate(degrees), (-30.0, 3.7, 17.0)),
+    "shear_x": (transform((1, itself, 0, 0, 1, 0)), (-0.3, 0.11, 0.29)),
+    "shear_y": (transform((1, 0, 0, itself, 1, 0)), (-0.3, 0.11, 0.29)),
+    "translate_x": (transform((1, 0, itself, 0, 1, 0)), (-3, 0, 5)),
+    "translate_y": (transform((1, 0, 0, 0, 1, itself)), (-3, 0, 5)),
+}
+WITHOUT_VALUE = {
+    "autocontrast": ImageOps.autocontrast,
+    "equalize": ImageOps.equalize,
+    "invert": ImageOps.invert,
+}
+EXACT = {"posterize", "solarize", "equalize", "invert", "translate_x", "translate_y"}
+
+
+def by_pillow(function, images, *values):
+    return np.stack(
+        [
+            np.asarray(function(Image.fromarray(image.squeeze()), *values)).reshape(image.shape)
+            for image in images
+        ]
+    )
+
+
+def assert_equal(name, ours, theirs):
+    different = np.abs(np.asarray(ours, np.int32) - theirs)
+    if name in EXACT:
+        assert different.max() == 0
+    elif name in ("rotate", "shear_x", "shear_y"):
+        # A pixel's middle may lie on the border between two.
+        assert (different > 0).mean() < 0.01
+    else:
+        assert different.max() <= 1
+        assert (different > 0).mean() < 0.02
+
+
+@pytest.mark.parametrize("channels", ["grey", "photos"])
+@pytest.mark.parametrize("name", PILLOW)
+def test_with_a_value(name, channels, request):
+    images = request.getfixturevalue(channels)
+    function, values = PILLOW[name]
+    ours = jax.jit(jax.vmap(getattr(operations, name), (0, None)))
+    for value in values:
+        assert_equal(name, ours(images, value), by_pillow(function, images, value))
+
+
+@pytest.mark.parametrize("channels", ["grey", "photos"])
+@pytest.mark.parametrize("name", WITHOUT_VALUE)
+def test_without_a_value(name, channels, request):
+    images = request.getfixturevalue(channels)
+    ours = jax.jit(jax.vmap(getattr(operations, name)))
+    assert_equal(name, ours(images), by_pillow(WITHOUT_VALUE[name], images))
+
+
+@pytest.mark.parametrize("name", WITHOUT_VALUE)
+def test_one_level_everywhere(name):
+    images = np.full((1, 8, 8, 3), 77, np.uint8)
+    expected = by_pillow(WITHOUT_VALUE[name], images)
+    np.testing.assert_array_equal(getattr(operations, name)(images[0]), expected[0])
