@@ -5,6 +5,7 @@ Every layer computes in ``dtype`` and keeps its parameters and statistics in flo
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -14,18 +15,28 @@ from flax import linen as nn
 from jax import Array, lax
 from jax.typing import DTypeLike
 
-from ..ops import conv2d
+from ..ops import batch_norm_train, conv2d
 
 Initializer = Callable[..., Array]
 
-kaiming_normal_fan_out: Initializer = nn.initializers.variance_scaling(
-    scale=2.0, mode="fan_out", distribution="normal"
-)
-"""He et al. 2015, normal with std √(2 / fan_out), where fan_out = kh · kw · out channels.
 
-As torch's ``kaiming_normal_(mode="fan_out", nonlinearity="relu")``, which for a grouped
-convolution, too, counts all output channels.
-"""
+def kaiming_normal_fan_out(
+    key: Array, shape: tuple[int, ...], dtype: DTypeLike = jnp.float32
+) -> Array:
+    """He et al. 2015, normal with std √(2 / fan_out), where fan_out = kh · kw · out channels.
+
+    As torch's ``kaiming_normal_(mode="fan_out", nonlinearity="relu")``, which for a grouped
+    convolution, too, counts all output channels.
+
+    Args:
+        key: from ``jax.random.key``.
+        shape: ``[kernel_h, kernel_w, in / groups, out]``.
+        dtype: of the result.
+    """
+    fan_out = shape[0] * shape[1] * shape[3]
+    # The numbers of a matrix or a list are the same; XLA compiles those of a list much faster.
+    numbers = jax.random.normal(key, (math.prod(shape),), dtype)
+    return (numbers * (2 / fan_out) ** 0.5).reshape(shape)
 
 
 def torch_linear_uniform(fan_in: int) -> Initializer:
@@ -33,7 +44,8 @@ def torch_linear_uniform(fan_in: int) -> Initializer:
     bound = fan_in**-0.5
 
     def init(key: Array, shape: tuple[int, ...], dtype: DTypeLike = jnp.float32) -> Array:
-        return jax.random.uniform(key, shape, dtype, -bound, bound)
+        numbers = jax.random.uniform(key, (math.prod(shape),), dtype, -bound, bound)
+        return numbers.reshape(shape)
 
     return init
 
@@ -139,50 +151,39 @@ class BatchNorm(nn.Module):
         running_mean = self.variable("batch_stats", "mean", jnp.zeros, channels, jnp.float32)
         running_var = self.variable("batch_stats", "var", jnp.ones, channels, jnp.float32)
 
-        dtype = x.dtype if self.dtype is None else self.dtype
+        dtype = x.dtype if self.dtype is None else jnp.dtype(self.dtype)
+        if train and not self.is_initializing():
+            count = x.size // x.shape[-1]
+            if self.axis_name is not None:
+                count *= lax.axis_size(self.axis_name)
+            if count < 2:
+                raise ValueError(
+                    f"training needs more than 1 value per channel, got input shape {x.shape}; "
+                    "use a larger batch or image, or train=False"
+                )
+            y, mean, var = batch_norm_train(
+                x.astype(jnp.promote_types(x.dtype, dtype)),
+                scale,
+                bias,
+                shift=running_mean.value,
+                epsilon=self.epsilon,
+                axis_name=self.axis_name,
+            )
+            unbiased = var * (count / (count - 1))
+            running_mean.value = _blend(running_mean.value, mean, self.decay)
+            running_var.value = _blend(running_var.value, unbiased, self.decay)
+            return y.astype(dtype)
         x = x.astype(jnp.promote_types(x.dtype, jnp.float32))
-        if train:
-            axis_name = None if self.is_initializing() else self.axis_name
-            mean, var, count = _batch_statistics(x, running_mean.value, axis_name)
-            if not self.is_initializing():
-                if count < 2:
-                    raise ValueError(
-                        f"training needs more than 1 value per channel, got input shape {x.shape}; "
-                        "use a larger batch or image, or train=False"
-                    )
-                unbiased = var * (count / (count - 1))
-                running_mean.value = _blend(running_mean.value, mean, self.decay)
-                running_var.value = _blend(running_var.value, unbiased, self.decay)
-        else:
-            mean, var = running_mean.value, running_var.value
-        factor = scale * lax.rsqrt(var + self.epsilon)
-        shape = (1,) * (x.ndim - 1) + channels
-        y = (x - mean.reshape(shape)) * factor.reshape(shape) + bias.reshape(shape)
-        return y.astype(dtype)
+        factor = scale * lax.rsqrt(running_var.value + self.epsilon)
+        mean, factor, bias = (
+            values.reshape((1,) * (x.ndim - 1) + channels)
+            for values in (running_mean.value, factor, bias)
+        )
+        return ((x - mean) * factor + bias).astype(dtype)
 
 
 def _blend(old: Array, new: Array, decay: float) -> Array:
-    return decay * old + (1.0 - decay) * lax.stop_gradient(new).astype(old.dtype)
-
-
-def _batch_statistics(x: Array, shift: Array, axis_name: str | None) -> tuple[Array, Array, int]:
-    """Mean and biased variance over all axes but the last, and the number of values in each.
-
-    Both come from the sums of ``x - shift`` and of its square, which need one pass over ``x``
-    and one reduction across devices. A shift near the mean, as the running mean is, keeps their
-    difference from cancelling: var = E[(x - shift)²] - (mean - shift)².
-    """
-    axes = tuple(range(x.ndim - 1))
-    count = x.size // x.shape[-1]
-    shift = lax.stop_gradient(shift).astype(x.dtype)
-    centred = x - shift.reshape((1,) * len(axes) + shift.shape)
-    moments = jnp.stack([centred.mean(axes), jnp.square(centred).mean(axes)])
-    if axis_name is not None:
-        moments = lax.pmean(moments, axis_name)
-        count *= lax.axis_size(axis_name)
-    # Rounding may leave less than nothing of a constant channel.
-    var = jnp.maximum(moments[1] - jnp.square(moments[0]), 0.0)
-    return moments[0] + shift, var, count
+    return decay * old + (1.0 - decay) * new.astype(old.dtype)
 
 
 class GroupNorm(nn.Module):
