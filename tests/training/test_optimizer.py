@@ -33,6 +33,18 @@ def test_weight_decay_is_added_to_the_gradient():
     assert follow(make_optimizer(0.1, 0.0, weight_decay=2.0), [1.0]) == pytest.approx([0.7])
 
 
+def test_biases_and_normalisations_are_not_decayed():
+    tx = make_optimizer(1.0, 0.0, weight_decay=0.5, decay_kernels_only=True)
+    params = {"kernel": jnp.ones((2, 2)), "bias": jnp.ones(2), "scale": jnp.ones(2)}
+    zeros = {name: jnp.zeros_like(leaf) for name, leaf in params.items()}
+    updates, _ = tx.update(zeros, tx.init(params), params)
+    assert {name: float(leaf.ravel()[0]) for name, leaf in updates.items()} == {
+        "kernel": -0.5,
+        "bias": 0.0,
+        "scale": 0.0,
+    }
+
+
 def test_the_learning_rate_scales_the_buffer_not_the_gradient():
     """As in torch, a new rate applies to the whole buffer at once."""
     path = follow(make_optimizer(0.1, 0.5), [1.0, 1.0], rates=[0.1, 0.01])

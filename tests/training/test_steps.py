@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import torch
 
 import resnet_jax as rj
 from resnet_jax.training import (
@@ -14,6 +15,7 @@ from resnet_jax.training import (
     Epoch,
     EvalPlan,
     create_state,
+    cross_entropy,
     epoch_order,
     eval_order,
     make_eval_step,
@@ -196,3 +198,18 @@ def test_statistics_per_device(task, images):
     assert_close(engine.unreplicate(state).batch_stats, average)
     first, second = (jax.tree.map(lambda leaf, i=i: leaf[i], state.batch_stats) for i in (0, 1))
     assert all(jax.tree.leaves(jax.tree.map(lambda a, b: bool((a == b).all()), first, second)))
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+@pytest.mark.parametrize("soft", [False, True])
+def test_cross_entropy_is_torchs(smoothing, soft):
+    random = np.random.default_rng(0)
+    logits = random.standard_normal((6, 4)).astype(np.float32)
+    labels = random.integers(0, 4, 6)
+    if soft:
+        labels = random.dirichlet(np.ones(4), 6).astype(np.float32)
+    ours = cross_entropy(jnp.asarray(logits), jnp.asarray(labels), label_smoothing=smoothing)
+    theirs = torch.nn.functional.cross_entropy(
+        torch.tensor(logits), torch.tensor(labels), label_smoothing=smoothing, reduction="none"
+    )
+    np.testing.assert_allclose(ours, theirs, rtol=1e-5)

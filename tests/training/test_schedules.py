@@ -1,0 +1,62 @@
+"""The learning rate by the step: the shapes, torch's one cycle, and what cannot be."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import torch
+
+from resnet_jax.training import Schedule
+
+
+def test_constant_after_a_warmup():
+    factors = Schedule("constant", total_steps=5, warmup_steps=4)(np.arange(8))
+    np.testing.assert_allclose(factors, [0.25, 0.5, 0.75, 1, 1, 1, 1, 1])
+
+
+def test_cosine():
+    factors = Schedule("cosine", total_steps=104, warmup_steps=4)(np.arange(110))
+    np.testing.assert_allclose(factors[:5], [0.25, 0.5, 0.75, 1, 1])
+    assert float(factors[54]) == pytest.approx(0.5)
+    assert (np.diff(factors[4:104]) < 0).all()
+    assert (factors[103:] == factors[103]).all()
+    assert 0 < factors[103] < 1e-3
+
+
+@pytest.mark.parametrize(("total", "warmup"), [(20, 6), (100, 30), (7, 2), (9, 7)])
+def test_one_cycle_is_torchs(total, warmup):
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+    scheduler = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, max_lr=1.0, total_steps=total, pct_start=warmup / total, cycle_momentum=False
+    )
+    expected = []
+    for _ in range(total):
+        expected.append(scheduler.get_last_lr()[0])
+        optimizer.step()
+        if len(expected) < total:
+            scheduler.step()
+    factors = Schedule("onecycle", total, warmup)(np.arange(total))
+    np.testing.assert_allclose(factors, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_inside_a_compiled_step():
+    schedule = Schedule("cosine", 10, 2)
+    compiled = jax.jit(schedule)
+    for step in range(10):
+        assert float(compiled(jnp.int32(step))) == pytest.approx(float(schedule(step)), rel=1e-6)
+    assert compiled._cache_size() == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("step", 10), r"`shape` \(='step'\) must be"),
+        (("cosine", 0), r"`total_steps` \(=0\) must be at least 1"),
+        (("cosine", 10, 10), r"`warmup_steps` \(=10\) must be in \[0, 9\] for 10 steps"),
+        (("constant", 10, -1), r"`warmup_steps` \(=-1\) must be in \[0, 9\]"),
+        (("onecycle", 10, 1), r"`warmup_steps` \(=1\) must be in \[2, 8\]"),
+    ],
+)
+def test_bad_arguments(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        Schedule(*arguments)
