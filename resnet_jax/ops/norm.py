@@ -10,13 +10,15 @@ from jax import lax
 
 from .window import varying
 
-Residuals = tuple[jax.Array, jax.Array, jax.Array, jax.Array]
+Residuals = tuple[jax.Array, jax.Array, jax.Array, jax.Array, jax.Array]
 
 
 def batch_norm_train(
     x: jax.Array,
     scale: jax.Array,
     bias: jax.Array,
+    *,
+    shift: jax.Array | None = None,
     epsilon: float = 1e-5,
     axis_name: str | None = None,
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
@@ -30,6 +32,8 @@ def batch_norm_train(
         x: Activations `[..., channels]`.
         scale: `[channels]`.
         bias: `[channels]`.
+        shift: `[channels]`, somewhere near the mean, as the running mean is: on a mapped axis it
+            keeps the variance from cancelling. None is 0.
         epsilon: Added to the variance.
         axis_name: Mapped axis (`jax.pmap`, `jax.shard_map`) that shares the statistics, with one
             reduction forward and one backward.
@@ -39,40 +43,58 @@ def batch_norm_train(
         `[channels]`, in float32 at least. The last two carry no gradient.
 
     Raises:
-        ValueError: If `scale` or `bias` is not one number a channel.
+        ValueError: If `scale`, `bias` or `shift` is not one number a channel.
 
     References:
         Ioffe and Szegedy 2015, https://arxiv.org/abs/1502.03167
     """
-    for name, array in (("scale", scale), ("bias", bias)):
-        if array.shape != x.shape[-1:]:
+    for name, array in (("scale", scale), ("bias", bias), ("shift", shift)):
+        if array is not None and array.shape != x.shape[-1:]:
             raise ValueError(
                 f"`{name}` (shape {array.shape}) must have the channels of `x`, {x.shape[-1:]}"
             )
-    y, mean, var = _normalise(epsilon, axis_name, x, varying(scale, x), varying(bias, x))
+    if shift is None:
+        shift = jnp.zeros_like(scale)
+    shift = lax.stop_gradient(shift)
+    y, mean, var = _normalise(epsilon, axis_name, x, varying(scale, x), varying(bias, x), shift)
     return y, lax.stop_gradient(mean), lax.stop_gradient(var)
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0, 1))
 def _normalise(
-    epsilon: float, axis_name: str | None, x: jax.Array, scale: jax.Array, bias: jax.Array
+    epsilon: float,
+    axis_name: str | None,
+    x: jax.Array,
+    scale: jax.Array,
+    bias: jax.Array,
+    shift: jax.Array,
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
-    return _forward(epsilon, axis_name, x, scale, bias)[0]
+    return _forward(epsilon, axis_name, x, scale, bias, shift)[0]
 
 
 def _forward(
-    epsilon: float, axis_name: str | None, x: jax.Array, scale: jax.Array, bias: jax.Array
+    epsilon: float,
+    axis_name: str | None,
+    x: jax.Array,
+    scale: jax.Array,
+    bias: jax.Array,
+    shift: jax.Array,
 ) -> tuple[tuple[jax.Array, jax.Array, jax.Array], Residuals]:
     wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
     axes = tuple(range(x.ndim - 1))
     mean = wide.mean(axes)
     var = jnp.square(wide - _row(mean, x)).mean(axes)
     if axis_name is not None:
+        mean = mean - shift.astype(mean.dtype)
         moments = lax.pmean(jnp.stack([mean, var + jnp.square(mean)]), axis_name)
-        mean, var = moments[0], jnp.maximum(moments[1] - jnp.square(moments[0]), 0)
+        # Rounding may leave less than nothing of a constant channel.
+        var = jnp.maximum(moments[1] - jnp.square(moments[0]), 0)
+        mean = moments[0] + shift.astype(mean.dtype)
     inverse = lax.rsqrt(var + epsilon)
-    y = (wide - _row(mean, x)) * _row(inverse * scale, x) + _row(bias, x)
-    return (y.astype(x.dtype), mean, var), (x, scale, mean, inverse)
+    # Not `x - mean` again, here or backward: XLA would write that of the variance and keep it.
+    factor = inverse * scale
+    y = wide * _row(factor, x) + _row(bias - mean * factor, x)
+    return (y.astype(x.dtype), mean, var), (x, scale, shift, mean, inverse)
 
 
 def _backward(
@@ -80,20 +102,22 @@ def _backward(
     axis_name: str | None,
     residuals: Residuals,
     cotangents: tuple[jax.Array, jax.Array, jax.Array],
-) -> tuple[jax.Array, jax.Array, jax.Array]:
+) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
     del epsilon
-    x, scale, mean, inverse = residuals
-    centred = x.astype(mean.dtype) - _row(mean, x)
+    x, scale, shift, mean, inverse = residuals
+    wide = x.astype(mean.dtype)
     g = cotangents[0].astype(mean.dtype)
     axes = tuple(range(x.ndim - 1))
     bias_grad = g.sum(axes)
-    scale_grad = (g * centred).sum(axes) * inverse
+    scale_grad = (g * (wide * _row(inverse, x) - _row(mean * inverse, x))).sum(axes)
     means = jnp.stack([bias_grad, scale_grad]) / (x.size // x.shape[-1])
     if axis_name is not None:
         means = lax.pmean(means, axis_name)
     factor = scale * inverse
-    x_grad = ((g - _row(means[0], x)) - centred * _row(inverse * means[1], x)) * _row(factor, x)
-    return x_grad.astype(x.dtype), scale_grad.astype(scale.dtype), bias_grad.astype(scale.dtype)
+    slope = factor * inverse * means[1]
+    x_grad = g * _row(factor, x) - wide * _row(slope, x) + _row(mean * slope - factor * means[0], x)
+    grads = (x_grad.astype(x.dtype), scale_grad.astype(scale.dtype), bias_grad.astype(scale.dtype))
+    return *grads, jnp.zeros_like(shift)
 
 
 _normalise.defvjp(_forward, _backward)
