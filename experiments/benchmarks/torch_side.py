@@ -1,0 +1,136 @@
+"""The same networks in torch, eager, as one writes them there."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from resnet_jax.models import VARIANTS, BasicBlock
+
+LAYOUTS = {"NCHW": torch.contiguous_format, "channels_last": torch.channels_last}
+
+
+def _conv(inputs: int, outputs: int, size: int, stride: int = 1, groups: int = 1) -> nn.Conv2d:
+    return nn.Conv2d(inputs, outputs, size, stride, size // 2, groups=groups, bias=False)
+
+
+class TorchBlock(nn.Module):
+    """A residual block, basic or bottleneck."""
+
+    def __init__(
+        self, inputs: int, planes: int, stride: int, bottleneck: bool, groups: int, base_width: int
+    ) -> None:
+        super().__init__()
+        outputs = planes * 4 if bottleneck else planes
+        if bottleneck:
+            width = planes * base_width // 64 * groups
+            convolutions = [
+                _conv(inputs, width, 1),
+                _conv(width, width, 3, stride, groups),
+                _conv(width, outputs, 1),
+            ]
+        else:
+            convolutions = [_conv(inputs, planes, 3, stride), _conv(planes, planes, 3)]
+        self.convolutions = nn.ModuleList(convolutions)
+        self.norms = nn.ModuleList(nn.BatchNorm2d(conv.out_channels) for conv in convolutions)
+        self.relu = nn.ReLU(inplace=True)
+        self.downsample: nn.Module | None = None
+        if stride != 1 or inputs != outputs:
+            self.downsample = nn.Sequential(
+                _conv(inputs, outputs, 1, stride), nn.BatchNorm2d(outputs)
+            )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Maps ``[batch, in, height, width]`` to ``[batch, out, height', width']``."""
+        y = x
+        last = len(self.norms) - 1
+        for index, (conv, norm) in enumerate(zip(self.convolutions, self.norms, strict=True)):
+            y = norm(conv(y))
+            if index < last:
+                y = self.relu(y)
+        y += x if self.downsample is None else self.downsample(x)
+        return self.relu(y)
+
+
+def torch_resnet(variant: str, num_classes: int = 10, channels: int = 3) -> nn.Module:
+    """A variant's network."""
+    row = VARIANTS[variant]
+    layers: list[nn.Module] = [
+        _conv(channels, 64, 7, 2),
+        nn.BatchNorm2d(64),
+        nn.ReLU(inplace=True),
+        nn.MaxPool2d(3, 2, 1),
+    ]
+    inputs, bottleneck = 64, row.block is not BasicBlock
+    for stage, count in enumerate(row.layers):
+        planes = 64 * 2**stage
+        for index in range(count):
+            stride = 2 if stage and not index else 1
+            layers.append(
+                TorchBlock(inputs, planes, stride, bottleneck, row.groups, row.width_per_group)
+            )
+            inputs = planes * (4 if bottleneck else 1)
+    layers += [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(inputs, num_classes)]
+    return nn.Sequential(*layers)
+
+
+def use_all_cores() -> None:
+    """One thread a core."""
+    torch.set_num_threads(os.cpu_count() or 1)
+
+
+class TorchTrainer:
+    """A network, SGD with momentum, and one layout of the memory.
+
+    Attributes:
+        network: in the layout.
+    """
+
+    def __init__(self, variant: str, layout: str, channels: int = 3) -> None:
+        use_all_cores()
+        torch.manual_seed(0)
+        self._layout = LAYOUTS[layout]
+        network: Any = torch_resnet(variant, channels=channels)
+        self.network = network.to(memory_format=self._layout)
+        self._optimizer = torch.optim.SGD(self.network.parameters(), lr=0.01, momentum=0.9)
+
+    def images(self, nhwc: np.ndarray) -> Tensor:
+        """Images in the layout, from ``[batch, height, width, channels]``."""
+        nchw = np.ascontiguousarray(nhwc.transpose(0, 3, 1, 2))
+        return torch.from_numpy(nchw).contiguous(memory_format=self._layout)
+
+    def train(self, images: Tensor, labels: Tensor) -> float:
+        """One step; its loss."""
+        self.network.train()
+        self._optimizer.zero_grad()
+        loss = nn.functional.cross_entropy(self.network(images), labels)
+        loss.backward()
+        self._optimizer.step()
+        return loss.item()
+
+    def logits(self, images: Tensor) -> Tensor:
+        """In evaluation mode, without gradients."""
+        self.network.eval()
+        with torch.inference_mode():
+            logits: Tensor = self.network(images)
+        return logits
+
+
+def step_jobs(
+    *, variant: str, layout: str, batch: int, size: int, jobs: tuple[str, ...]
+) -> dict[str, Callable[[], Any]]:
+    """A training step and a forward pass on random images."""
+    trainer = TorchTrainer(variant, layout)
+    rng = np.random.default_rng(0)
+    images = trainer.images(rng.standard_normal((batch, size, size, 3), dtype=np.float32))
+    labels = torch.from_numpy(rng.integers(0, 10, batch))
+    runs: dict[str, Callable[[], Any]] = {
+        "train step": lambda: trainer.train(images, labels),
+        "forward": lambda: trainer.logits(images),
+    }
+    return {job: runs[job] for job in jobs}

@@ -1,0 +1,166 @@
+"""Training step and forward pass: ours, torch's (eager) and plain Flax's, side by side.
+
+    python -m experiments.benchmarks.train_step
+    python -m experiments.benchmarks.train_step --networks resnet50 --clock cpu --json steps.json
+    python -m experiments.benchmarks.train_step --scaling
+
+Float32 on the CPU. Torch runs in both of its memory layouts; the better one counts. Ratios are
+times of the other side over ours: above 1 we are the faster. Memory is the peak of the process's
+resident set during a step above what it was before the network was built, libraries loaded; the
+ratio is ours over torch's. With `--scaling`, the step is measured at four batch sizes and at four
+image areas: a cost that is linear in them keeps the time for an image, or for a pixel, the same.
+On a machine that others use as well, `--clock cpu` is steadier: processor seconds divided by the
+number of processors. Torch must be installed (`pip install -e '.[test]'`).
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from .harness import Build, Summary, compare, describe_machine, print_table, write_json
+
+NETWORKS = ("resnet34", "resnet50", "resnext50_32x4d")
+JOBS = ("train step", "forward")
+BATCHES = (8, 16, 32, 64)
+SIZES = (64, 96, 128, 160)
+
+
+def our_jobs(
+    *, variant: str, batch: int, size: int, jobs: tuple[str, ...]
+) -> dict[str, Callable[[], Any]]:
+    """Our training step and forward pass on random images."""
+    import jax
+    import jax.numpy as jnp
+    import numpy as np
+
+    from resnet_jax.models import create_model
+    from resnet_jax.training import Batch, Engine, create_state, make_optimizer, make_train_step
+
+    model, tx = create_model(variant, 10), make_optimizer(0.01)
+    engine = Engine.create("jit", devices=jax.devices()[:1])
+    rng = np.random.default_rng(0)
+    pixels = rng.standard_normal((batch, size, size, 3), dtype=np.float32)
+    examples = engine.place(Batch(pixels, rng.integers(0, 10, batch).astype(np.int32)))
+    images, key = jnp.asarray(pixels), engine.share(jax.random.key(1))
+    state = engine.replicate(create_state(model, tx, jax.random.key(0), (1, size, size, 3)))
+    step, forward = make_train_step(model, tx, engine=engine), jax.jit(model.apply)
+
+    def train() -> None:
+        nonlocal state
+        state, metrics = step(state, examples, key)
+        jax.block_until_ready((state, metrics))
+
+    runs: dict[str, Callable[[], Any]] = {
+        "train step": train,
+        "forward": lambda: jax.block_until_ready(forward(state.variables, images)),
+    }
+    return {job: runs[job] for job in jobs}
+
+
+def torch_jobs(**arguments: Any) -> dict[str, Callable[[], Any]]:
+    """Torch's."""
+    from .torch_side import step_jobs
+
+    return step_jobs(**arguments)
+
+
+def flax_jobs(**arguments: Any) -> dict[str, Callable[[], Any]]:
+    """Plain Flax's."""
+    from .flax_side import step_jobs
+
+    return step_jobs(**arguments)
+
+
+def sides(variant: str, **arguments: Any) -> dict[str, tuple[Build, dict[str, Any]]]:
+    """All sides of a network."""
+    common = {"variant": variant, **arguments}
+    return {
+        "ours": (our_jobs, common),
+        "torch NCHW": (torch_jobs, {"layout": "NCHW", **common}),
+        "torch channels_last": (torch_jobs, {"layout": "channels_last", **common}),
+        "plain Flax": (flax_jobs, common),
+    }
+
+
+def best_torch(times: dict[str, Summary], clock: str) -> Summary:
+    """Torch in the better of its layouts."""
+    layouts = [summary for name, summary in times.items() if name.startswith("torch")]
+    return min(layouts, key=lambda summary: summary.seconds(clock))
+
+
+def measure_networks(options: argparse.Namespace) -> list[dict[str, Any]]:
+    """The main table."""
+    rows, figures = [], []
+    for variant in options.networks:
+        chosen = sides(variant, batch=options.batch, size=options.size, jobs=JOBS)
+        for side in options.without:
+            chosen.pop(side)
+        measured = compare(chosen, repeats=options.repeats, budget=60)
+        for job, times in measured.items():
+            ours, torch = times["ours"], best_torch(times, options.clock)
+            own = ours.seconds(options.clock)
+            plain = times.get("plain Flax")
+            rows.append(
+                [
+                    variant,
+                    job,
+                    1e3 * own,
+                    1e3 * torch.seconds(options.clock),
+                    torch.seconds(options.clock) / own,
+                    plain.seconds(options.clock) / own if plain else "-",
+                    f"{ours.peak / 1e6:.0f}",
+                    f"{torch.peak / 1e6:.0f}",
+                    ours.peak / torch.peak,
+                ]
+            )
+            of_sides = {name: asdict(summary) for name, summary in times.items()}
+            figures.append({"network": variant, "job": job, "sides": of_sides})
+    header = ["network", "job", "ours ms", "torch ms", "torch/ours", "Flax/ours"]
+    print_table([*header, "ours MB", "torch MB", "ours/torch"], rows)
+    return figures
+
+
+def measure_scaling(options: argparse.Namespace) -> list[dict[str, Any]]:
+    """The step's time by batch size and by image area."""
+    rows, figures = [], []
+    points = [(batch, options.size) for batch in BATCHES] + [(options.batch, s) for s in SIZES]
+    for variant in options.networks:
+        for batch, size in points:
+            arguments = {"variant": variant, "batch": batch, "size": size, "jobs": JOBS[:1]}
+            measured = compare({"ours": (our_jobs, arguments)}, repeats=options.repeats)
+            ours = measured["train step"]["ours"]
+            seconds = ours.seconds(options.clock)
+            per_pixel = 1e9 * seconds / batch / size**2
+            rows.append([variant, batch, size, 1e3 * seconds, 1e3 * seconds / batch, per_pixel])
+            point = {"network": variant, "batch": batch, "size": size}
+            figures.append({**point, "ours": asdict(ours)})
+    print_table(["network", "batch", "pixels", "ms", "ms an image", "ns a pixel"], rows)
+    return figures
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command; returns its exit code."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=list(NETWORKS))
+    parser.add_argument("--batch", type=int, default=32, help="images")
+    parser.add_argument("--size", type=int, default=110, help="pixels of an image's side")
+    parser.add_argument("--repeats", type=int, default=9, help="runs of each job of each side")
+    parser.add_argument("--without", nargs="+", default=[], help="sides to leave out")
+    parser.add_argument("--scaling", action="store_true", help="by batch size and image area")
+    parser.add_argument("--clock", choices=("wall", "cpu"), default="wall")
+    parser.add_argument("--json", type=Path, help="also write the figures to this file")
+    options = parser.parse_args(argv)
+    print(f"{describe_machine()}\n", flush=True)
+    figures = measure_scaling(options) if options.scaling else measure_networks(options)
+    write_json(options.json, {"clock": options.clock, "rows": figures})
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
