@@ -1,0 +1,133 @@
+"""A figure of the augmentations: a row each, the same real images in all of them.
+
+    python -m experiments.show_augmentations --dataset digits
+
+What mixes examples mixes neighbours: the first with the second, the third with the fourth.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import tyro
+from matplotlib.figure import Figure
+
+from resnet_jax.data import Transform, load_dataset
+from resnet_jax.data.augment import Pipeline, make_augmentation
+from resnet_jax.evaluation import save_figure
+
+DATASETS = ("digits", "fashion_mnist", "cifar10", "cifar100")
+IMAGES = 10
+SIDE = 32
+
+
+@dataclass(frozen=True)
+class Options:
+    """What to draw."""
+
+    dataset: Annotated[str, tyro.conf.arg(metavar="{" + ",".join(DATASETS) + "}")] = "digits"
+    """The images; digits is embedded and needs no download."""
+    archive: Path | None = None
+    """Of the data set; see the recipes."""
+    data_dir: Path | None = None
+    """Where prepared data sets are kept; None is in your cache directory."""
+    augment: tuple[str, ...] = (
+        "crop:4",
+        "flip",
+        "randaugment:2:9",
+        "cutout:12",
+        "erase:1",
+        "mixup:1",
+        "cutmix:1",
+    )
+    """One row each, as the recipes take them."""
+    seed: int = 0
+    """Of the random draws."""
+    out: Path = Path("runs/augmentations.png")
+    """Where the figure goes, as PNG and beside it as PDF."""
+
+
+def show(options: Options) -> tuple[Path, Path]:
+    """Draws the figure.
+
+    Args:
+        options: what to draw.
+
+    Returns:
+        The paths of the PNG and the PDF.
+
+    Raises:
+        ValueError: for an option that cannot be, as ``DatasetError`` where the data set cannot be
+            had.
+    """
+    if options.dataset not in DATASETS:
+        raise ValueError(f"`dataset` (={options.dataset!r}) must be one of {', '.join(DATASETS)}")
+    if options.out.suffix not in (".png", ".pdf"):
+        raise ValueError(f"`out` (={options.out}) must end in .png or .pdf")
+    if not 0 <= options.seed < 2**32:
+        raise ValueError(f"`seed` (={options.seed}) must be in [0, 2**32)")
+    augmentations = [make_augmentation(spec) for spec in options.augment]
+    dataset = load_dataset(options.dataset, archive=options.archive, data_dir=options.data_dir)
+    images, labels = dataset.train.images[:IMAGES], dataset.train.labels[:IMAGES]
+    transform = Transform(
+        source=(images.shape[1], images.shape[2]),
+        resize=SIDE,
+        crop=SIDE,
+        mean=dataset.mean,
+        std=dataset.std,
+    )
+    keys = jax.random.split(jax.random.key(options.seed), IMAGES)
+    rows = {"original": transform.center(jnp.asarray(images))}
+    for spec, augmentation in zip(options.augment, augmentations, strict=True):
+        pipeline = Pipeline(transform, (augmentation,), len(dataset.class_names))
+        rows[spec] = jax.jit(pipeline)(images, labels, keys)[0]
+    figure = draw({name: np.asarray(transform.denormalise(row)) for name, row in rows.items()})
+    return save_figure(figure, options.out.with_suffix(""))
+
+
+def draw(rows: dict[str, np.ndarray]) -> Figure:
+    """A grid of images.
+
+    Args:
+        rows: images ``[n, height, width, channels]`` in [0, 1], by the name of the row.
+    """
+    count = max(len(row) for row in rows.values())
+    width, cell, label = 7.0, 0.57, 1.25
+    figure = Figure(figsize=(width, cell * len(rows) + 0.06), facecolor="white")
+    grid = figure.subplots(len(rows), count, squeeze=False)
+    figure.subplots_adjust(
+        left=label / width, right=0.995, top=0.99, bottom=0.01, wspace=0.06, hspace=0.06
+    )
+    for cells, (name, row) in zip(grid, rows.items(), strict=True):
+        for axes, image in zip(cells, row, strict=True):
+            axes.imshow(image, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+            axes.set_xticks([])
+            axes.set_yticks([])
+            for spine in axes.spines.values():
+                spine.set_linewidth(0.3)
+        cells[0].set_ylabel(
+            name, rotation=0, ha="left", va="center", fontsize=8, labelpad=72 * label - 6
+        )
+    return figure
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command; returns its exit code: 0, or 2 for an error, said in one line."""
+    try:
+        png, pdf = show(tyro.cli(Options, args=argv, description=__doc__))
+    except (ValueError, OSError) as error:
+        print(f"error: {' '.join(str(error).splitlines())}", file=sys.stderr)
+        return 2
+    print(f"Figure: {png}, {pdf}")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

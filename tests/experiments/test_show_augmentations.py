@@ -1,0 +1,34 @@
+"""The figure of the augmentations, and one line for each mistake."""
+
+import re
+
+import pytest
+from PIL import Image
+
+from experiments import show_augmentations
+
+
+def test_the_figure(tmp_path):
+    out = tmp_path / "figures/augmentations.png"
+    arguments = ["--augment", "flip:1", "cutout", "--out", str(out)]
+    assert show_augmentations.main(arguments) == 0
+    with Image.open(out) as image:
+        assert image.width > 1000
+        assert 0.2 < image.height / image.width < 0.3
+    assert out.with_suffix(".pdf").read_bytes().startswith(b"%PDF")
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("--dataset mnist", r"`dataset` \(='mnist'\) must be one of digits, fashion_mnist"),
+        ("--augment blur", r"`augment` \(='blur'\) must be one of crop, "),
+        ("--out figure.jpg", r"`out` \(=figure.jpg\) must end in .png or .pdf"),
+        ("--seed -1", r"`seed` \(=-1\) must be in"),
+    ],
+)
+def test_mistakes(line, message, capsys):
+    assert show_augmentations.main(line.split()) == 2
+    error = capsys.readouterr().err
+    assert re.fullmatch(r"error: [^\n]+\n", error)
+    assert re.search(message, error)
