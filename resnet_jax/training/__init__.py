@@ -1,7 +1,7 @@
 """Training: optimizer, learning-rate controller, steps, loop and checkpoints."""
 
 from . import processes
-from .batches import Batch, Epoch, EvalPlan, epoch_order, eval_order
+from .batches import Batch, Epoch, EvalBatch, EvalPlan, epoch_order, eval_order
 from .checkpoint import CheckpointError, CheckpointStore
 from .event_file import EventFile, event_files, read_event_file
 from .history import History, RunRecord
@@ -24,6 +24,7 @@ from .steps import (
     train_step,
     zero_totals,
 )
+from .streaming import Resident, Streamed
 
 __all__ = [
     "Batch",
@@ -31,6 +32,7 @@ __all__ = [
     "CheckpointStore",
     "Engine",
     "Epoch",
+    "EvalBatch",
     "EvalPlan",
     "EventFile",
     "FitConfig",
@@ -42,10 +44,12 @@ __all__ = [
     "PlateauState",
     "ReduceLROnPlateau",
     "Reporter",
+    "Resident",
     "RunFolderError",
     "RunRecord",
     "Schedule",
     "StopRequest",
+    "Streamed",
     "Task",
     "Totals",
     "TrainState",

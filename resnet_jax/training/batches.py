@@ -97,6 +97,31 @@ class EvalPlan:
         return self.images[row], self.labels[row], valid
 
 
+@struct.dataclass
+class EvalBatch:
+    """One batch of an evaluation.
+
+    Attributes:
+        images: ``[batch, height, width, channels]`` uint8.
+        labels: ``[batch]`` integers.
+        valid: ``[batch]`` bool, False where an example only fills up.
+    """
+
+    images: Arrayish
+    labels: Arrayish
+    valid: Arrayish
+
+    @property
+    def split_axes(self) -> EvalBatch:
+        """Which axis of each leaf the devices share out; -1 for none."""
+        return EvalBatch(0, 0, 0)
+
+    def take(self, step: Array) -> tuple[Array, Array, Array]:
+        """Images, labels and validity of a step."""
+        del step
+        return self.images, self.labels, self.valid
+
+
 def eval_order(
     count: int, batch_size: int, *, num_devices: int = 1
 ) -> tuple[np.ndarray, np.ndarray]:

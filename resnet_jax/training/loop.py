@@ -9,7 +9,7 @@ import math
 import signal
 import time
 from collections.abc import Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -24,7 +24,7 @@ from rich.console import Console
 
 from ..data import Arrays, epoch_permutation
 from . import processes
-from .batches import Epoch, EvalPlan, epoch_order, eval_order
+from .batches import epoch_order, eval_order
 from .checkpoint import CheckpointError, CheckpointStore
 from .ema import check_decay
 from .history import History, RunRecord
@@ -46,6 +46,7 @@ from .steps import (
     make_train_step,
     zero_totals,
 )
+from .streaming import Examples, Resident, Streamed
 
 TOGETHER_EVERY = 10
 """Steps after which several processes look together at signals and at the clock."""
@@ -72,6 +73,9 @@ class FitConfig:
         ema_decay: of moving averages of the parameters and statistics, which are evaluated then
             in their place; 0 keeps none.
         accumulate_steps: micro-batches a step, for less memory; see ``train_step``.
+        resident_gigabytes: up to this size (of all images, in 10⁹ bytes) the data are kept whole
+            on every device; larger ones stay in the host's memory and are streamed, to the same
+            numbers.
         log_every: steps between two printed lines.
         checkpoint_every: steps between two checkpoints inside an epoch; 0 saves at its end only.
         checkpoint_minutes: the same by the clock; 0 does not look at it. Either, or both.
@@ -89,6 +93,7 @@ class FitConfig:
     evaluate_as_trained: bool = False
     ema_decay: float = 0.0
     accumulate_steps: int = 1
+    resident_gigabytes: float = 2.0
     log_every: int = 100
     checkpoint_every: int = 0
     checkpoint_minutes: float = 0.0
@@ -104,7 +109,7 @@ class FitConfig:
         ):
             if getattr(self, name) < 1:
                 raise ValueError(f"`{name}` (={getattr(self, name)}) must be at least 1")
-        for name in ("checkpoint_every", "checkpoint_minutes"):
+        for name in ("resident_gigabytes", "checkpoint_every", "checkpoint_minutes"):
             if not (getattr(self, name) >= 0 and math.isfinite(getattr(self, name))):
                 raise ValueError(f"`{name}` (={getattr(self, name)}) must be finite and at least 0")
         if not 0 <= self.seed < 2**32:
@@ -340,9 +345,12 @@ class _Run:
             accumulate_steps=config.accumulate_steps,
         )
         self.valid_step = make_eval_step(task.model, engine=engine, prepare=task.prepare_valid)
-        self.train_images = engine.replicate((task.train.images, task.train.labels))
-        self.train_plan = self._plan(*self.train_images)
-        self.valid_plan = self._plan(*engine.replicate((task.valid.images, task.valid.labels)))
+        size = task.train.images.nbytes + task.valid.images.nbytes
+        source = Resident if size <= 1e9 * config.resident_gigabytes else Streamed
+        self.train_data: Examples = source(task.train, engine)
+        self.valid_data: Examples = source(task.valid, engine)
+        self.train_order = self._eval_order(task.train)
+        self.valid_order = self._eval_order(task.valid)
         self.training_seconds = 0.0
         self.timed_steps = -1  # The first one compiles.
         self.saved_step: int | None = None
@@ -351,13 +359,11 @@ class _Run:
         self.signum: int | None = None
         self.unsaved_seconds = 0.0
 
-    def _plan(self, images: Any, labels: Any) -> EvalPlan:
-        """Every image once; ``images`` and ``labels`` are on the devices already."""
-        count = labels.shape[-1]
-        order, valid = eval_order(
-            count, self.config.eval_batch_size, num_devices=self.engine.num_devices
+    def _eval_order(self, arrays: Arrays) -> tuple[np.ndarray, np.ndarray]:
+        """Every image once."""
+        return eval_order(
+            len(arrays.labels), self.config.eval_batch_size, num_devices=self.engine.num_devices
         )
-        return EvalPlan(images, labels, self.engine.put(order, 1), self.engine.put(valid, 1))
 
     def run(self, *, resume: bool) -> FitResult:
         config = self.config
@@ -457,18 +463,19 @@ class _Run:
         config = self.config
         done = record.step - epoch * self.steps
         permutation = epoch_permutation(self.shuffle_key, epoch, len(self.task.train.labels))
-        images, labels = self.train_images
         order = epoch_order(permutation, config.batch_size)
-        batches = Epoch(images, labels, self.engine.put(order, 1))
         title = f"Epoch {epoch + 1:03d}/{config.epochs:03d}"
         pending: Array | None = None
-        with self.reporter.bar(title, self.steps - done, config.batch_size) as bar:
-            for batch in range(done, self.steps):
+        with (
+            closing(self.train_data.batches(order, done)) as batches,
+            self.reporter.bar(title, self.steps - done, config.batch_size) as bar,
+        ):
+            for batch, examples in zip(range(done, self.steps), batches, strict=True):
                 self._look_around(batch)
                 if self.signum is not None:
                     break
                 start = time.perf_counter()
-                state, metrics = self.train_step(state, batches, self.step_key)
+                state, metrics = self.train_step(state, examples, self.step_key)
                 # The step before is read while this one runs, so that the device never waits.
                 if pending is not None:
                     self._record(pending, record)
@@ -583,8 +590,8 @@ class _Run:
     def _end_epoch(self, epoch: int, state: TrainState, record: RunRecord) -> TrainState:
         """Evaluation, the controller, log and checkpoint."""
         config = self.config
-        train = self._accuracy("Train", self._train_plan(epoch), state, record)
-        valid = self._accuracy("Validation", self.valid_plan, state, record)
+        train = self._accuracy("Train", self.train_data, self._train_order(epoch), state, record)
+        valid = self._accuracy("Validation", self.valid_data, self.valid_order, state, record)
         record.seconds = self._seconds()
         record.end_epoch(train, valid)
         last_loss = record.history.minibatch_losses[-1]
@@ -604,28 +611,31 @@ class _Run:
         self._save(state, record)
         return state
 
-    def _train_plan(self, epoch: int) -> EvalPlan:
+    def _train_order(self, epoch: int) -> tuple[np.ndarray, np.ndarray]:
         """Over what the training accuracy is taken."""
         if not self.config.evaluate_as_trained:
-            return self.train_plan
+            return self.train_order
         # The loader shuffles anew and drops its ragged tail when it is evaluated, too.
         key = jax.random.fold_in(self.shuffle_key, epoch)
         permutation = epoch_permutation(key, epoch, len(self.task.train.labels))
-        order = epoch_order(permutation, self.config.batch_size)
-        images, labels = self.train_images
-        return EvalPlan(
-            images,
-            labels,
-            self.engine.put(order, 1),
-            self.engine.put(np.ones(order.shape, dtype=bool), 1),
-        )
+        order = np.asarray(epoch_order(permutation, self.config.batch_size))
+        return order, np.ones(order.shape, dtype=bool)
 
-    def _accuracy(self, title: str, plan: EvalPlan, state: TrainState, record: RunRecord) -> float:
-        """Accuracy (%) over a plan; the run may be stopped meanwhile."""
+    def _accuracy(
+        self,
+        title: str,
+        examples: Examples,
+        order: tuple[np.ndarray, np.ndarray],
+        state: TrainState,
+        record: RunRecord,
+    ) -> float:
+        """Accuracy (%) over examples in an order; the run may be stopped meanwhile."""
         totals = self.engine.replicate(zero_totals())
-        steps = plan.order.shape[-2]
-        with self.reporter.bar(title, steps, self.config.eval_batch_size) as bar:
-            for number in range(steps):
+        with (
+            closing(examples.plan(*order)) as plans,
+            self.reporter.bar(title, len(order[0]), self.config.eval_batch_size) as bar,
+        ):
+            for number, plan in enumerate(plans):
                 self._look_around(number)
                 self._stop_if_asked(state, record)
                 before = totals

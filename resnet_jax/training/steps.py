@@ -25,7 +25,7 @@ from flax import struct
 from jax import Array, lax
 from jax.flatten_util import ravel_pytree
 
-from .batches import Batch, Epoch, EvalPlan
+from .batches import Batch, Epoch, EvalBatch, EvalPlan
 from .ema import check_decay, update_ema
 from .optimizer import get_learning_rate, set_learning_rate
 from .parallel import Engine, Parallel
@@ -212,7 +212,7 @@ def zero_totals() -> Totals:
 
 def eval_step(
     variables: Any,
-    plan: EvalPlan,
+    plan: EvalPlan | EvalBatch,
     totals: Totals,
     key: Array,
     *,
@@ -225,7 +225,7 @@ def eval_step(
 
     Args:
         variables: the model's variables.
-        plan: the data set in batches.
+        plan: the data set in batches, or the next batch.
         totals: the sums so far.
         key: a random key, for a ``prepare`` that draws.
         model: the model.
@@ -315,7 +315,7 @@ def make_eval_step(
     engine: Engine | None = None,
     loss_fn: LossFunction = cross_entropy,
     prepare: Prepare = as_is,
-) -> Callable[[Any, EvalPlan, Totals, Array], Totals]:
+) -> Callable[[Any, EvalPlan | EvalBatch, Totals, Array], Totals]:
     """Compiles ``eval_step`` for all devices or an engine's.
 
     Args:
