@@ -5,6 +5,11 @@ from pathlib import Path
 
 import jax
 
+# Eight devices on few cores may wait for one another for longer than the 40 seconds after which XLA
+# ends the process.
+os.environ["XLA_FLAGS"] = " ".join(
+    [os.environ.get("XLA_FLAGS", ""), "--xla_cpu_collective_call_terminate_timeout_seconds=600"]
+).strip()
 jax.config.update("jax_platforms", "cpu")
 jax.config.update("jax_num_cpu_devices", 8)
 # Ranks are never promoted silently.
