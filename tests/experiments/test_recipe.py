@@ -10,7 +10,13 @@ import pytest
 from PIL import Image
 
 import resnet_jax as rj
-from experiments import cifar_resnet34, cifar_resnet50, cifar_resnext50_32x4d, recipe
+from experiments import (
+    cifar_resnet18_modern,
+    cifar_resnet34,
+    cifar_resnet50,
+    cifar_resnext50_32x4d,
+    recipe,
+)
 from resnet_jax.data import download
 
 RECIPES = {
@@ -192,6 +198,26 @@ def test_the_tutorial_recipe(small):
     history, _ = cifar_resnet34.train(config)
     images = history.train_accuracy[0] / 100 * 1280  # 20 batches of 64
     assert images == pytest.approx(round(images), abs=1e-6)
+
+
+MODERN = [
+    *("--preset", "quick", "--epochs", "1", "--resize", "8", "--crop", "8", "--run-dir", "run"),
+    *("--augment", "crop:1", "flip", "cutout:2", "mixup", "--warmup-epochs", "0.5"),
+]
+
+
+def test_the_recipe_of_today(small, capsys, tmp_path):
+    assert cifar_resnet18_modern.main(MODERN) == 0
+    report = json.loads((tmp_path / "run/report.json").read_text())
+    assert report["config"]["dtype"] == "float32"  # what "auto" is on a CPU
+    assert report["config"]["augment"] == ["crop:1", "flip", "cutout:2", "mixup"]
+    # The last of 20 steps of a cosine after 10 of warm-up.
+    expected = 0.01 * (1 + math.cos(0.9 * math.pi)) / 2
+    assert report["learning_rates"] == pytest.approx([expected], rel=1e-4)
+    capsys.readouterr()
+    # With more epochs the learning rates up to now would have been others.
+    assert cifar_resnet18_modern.main([*MODERN, "--resume", "--epochs", "2"]) == 2
+    assert "`epochs` was 1 and is now 2" in capsys.readouterr().err
 
 
 def test_train_returns_history_and_state(small):
