@@ -108,3 +108,19 @@ def test_devices_share_statistics_with_one_reduction_each_way():
 def test_wrong_shapes_are_named():
     with pytest.raises(ValueError, match="`bias` \\(shape \\(2,\\)\\)"):
         batch_norm_train(jnp.zeros((1, 2, 2, 3)), jnp.zeros(3), jnp.zeros(2))
+
+
+def test_a_shift_keeps_the_devices_variance_from_cancelling():
+    x = 1000 + arguments(8, 8, 8, 2, dtype=np.float32)[0]
+    mesh = jax.make_mesh((4,), ("data",), axis_types=(AxisType.Auto,))
+    split, whole = PartitionSpec("data"), PartitionSpec()
+
+    def variance(x, shift):
+        ones = jnp.ones(2)
+        return batch_norm_train(x, ones, ones, shift=shift, axis_name="data")[2]
+
+    mapped = jax.shard_map(variance, mesh=mesh, in_specs=(split, whole), out_specs=whole)
+    expected = np.asarray(x, np.float64).var((0, 1, 2))
+    np.testing.assert_allclose(mapped(x, jnp.full(2, 999.0)), expected, rtol=1e-4)
+    # Without one it does cancel.
+    assert np.abs(mapped(x, jnp.zeros(2)) / expected - 1).max() > 1e-4
