@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor, nn
 
 from resnet_jax.models import VARIANTS, BasicBlock
@@ -99,10 +100,9 @@ class TorchTrainer:
         self.network = network.to(memory_format=self._layout)
         self._optimizer = torch.optim.SGD(self.network.parameters(), lr=0.01, momentum=0.9)
 
-    def images(self, nhwc: np.ndarray) -> Tensor:
-        """Images in the layout, from ``[batch, height, width, channels]``."""
-        nchw = np.ascontiguousarray(nhwc.transpose(0, 3, 1, 2))
-        return torch.from_numpy(nchw).contiguous(memory_format=self._layout)
+    def images(self, nchw: Tensor) -> Tensor:
+        """Images in the layout."""
+        return nchw.contiguous(memory_format=self._layout)
 
     def train(self, images: Tensor, labels: Tensor) -> float:
         """One step; its loss."""
@@ -121,13 +121,48 @@ class TorchTrainer:
         return logits
 
 
+def pillow_batch(
+    images: np.ndarray,
+    *,
+    resize: int,
+    crop: int,
+    mean: tuple[float, ...],
+    std: tuple[float, ...],
+    rng: np.random.Generator,
+) -> Tensor:
+    """Resize with Pillow, crop at random, normalise: image by image, as a torch data set does it.
+
+    Args:
+        images: uint8 ``[batch, height, width, channels]``.
+        resize: pixels of a side after the resize.
+        crop: pixels of a side after the crop.
+        mean: of each channel.
+        std: of each channel.
+        rng: draws the crops' places.
+
+    Returns:
+        float32 ``[batch, channels, crop, crop]``.
+    """
+    means, stds = (torch.tensor(values).reshape(-1, 1, 1) for values in (mean, std))
+    batch = []
+    for image in images:
+        pixels = image[..., 0] if image.shape[-1] == 1 else image
+        resized = Image.fromarray(pixels).resize((resize, resize), Image.Resampling.BILINEAR)
+        top, left = rng.integers(0, resize - crop + 1, 2)
+        cropped = np.array(resized.crop((left, top, left + crop, top + crop)))
+        tensor = torch.from_numpy(cropped.reshape(crop, crop, -1)).permute(2, 0, 1)
+        batch.append(tensor.float().div_(255).sub_(means).div_(stds))
+    return torch.stack(batch)
+
+
 def step_jobs(
     *, variant: str, layout: str, batch: int, size: int, jobs: tuple[str, ...]
 ) -> dict[str, Callable[[], Any]]:
     """A training step and a forward pass on random images."""
     trainer = TorchTrainer(variant, layout)
     rng = np.random.default_rng(0)
-    images = trainer.images(rng.standard_normal((batch, size, size, 3), dtype=np.float32))
+    pixels = rng.standard_normal((batch, 3, size, size), dtype=np.float32)
+    images = trainer.images(torch.from_numpy(pixels))
     labels = torch.from_numpy(rng.integers(0, 10, batch))
     runs: dict[str, Callable[[], Any]] = {
         "train step": lambda: trainer.train(images, labels),

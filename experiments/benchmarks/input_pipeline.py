@@ -1,0 +1,91 @@
+"""Resize, crop and normalise: ours on the device, and Pillow with torch, images a second.
+
+    python -m experiments.benchmarks.input_pipeline
+
+From 32-pixel uint8 images, resized to 120 pixels, cropped at random to 110 and normalised, as the
+recipes have it. Ours is the compiled transform alone (in training it is a part of the step); the
+other side goes image by image in one process, as a torch `DataLoader` without workers does.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .harness import compare, describe_machine, print_table, write_json
+
+SOURCE, RESIZE, CROP = 32, 120, 110
+MEAN, STD = (0.4914, 0.4822, 0.4465), (0.247, 0.2435, 0.2616)
+
+
+def _images(batch: int) -> np.ndarray:
+    shape = (batch, SOURCE, SOURCE, 3)
+    return np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+
+
+def our_jobs(*, batches: tuple[int, ...]) -> dict[str, Callable[[], Any]]:
+    """Ours."""
+    import jax
+
+    from resnet_jax.data import Transform
+
+    size = (SOURCE, SOURCE)
+    transform = Transform(source=size, resize=RESIZE, crop=CROP, mean=MEAN, std=STD)
+    random, key = jax.jit(transform.random), jax.random.key(0)
+
+    def job(batch: int) -> Callable[[], Any]:
+        images = jax.device_put(_images(batch))
+        return lambda: jax.block_until_ready(random(images, key))
+
+    return {str(batch): job(batch) for batch in batches}
+
+
+def pillow_jobs(*, batches: tuple[int, ...]) -> dict[str, Callable[[], Any]]:
+    """Pillow's and torch's."""
+    import torch
+
+    from .torch_side import pillow_batch
+
+    # As in a worker of a DataLoader; more threads cost more than they give for a single image.
+    torch.set_num_threads(1)
+    rng = np.random.default_rng(0)
+
+    def job(batch: int) -> Callable[[], Any]:
+        images = _images(batch)
+        options: dict[str, Any] = {"resize": RESIZE, "crop": CROP, "mean": MEAN, "std": STD}
+        return lambda: pillow_batch(images, rng=rng, **options)
+
+    return {str(batch): job(batch) for batch in batches}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command; returns its exit code."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--batches", nargs="+", type=int, default=[128, 256], help="images")
+    parser.add_argument("--repeats", type=int, default=15, help="runs of each side")
+    parser.add_argument("--clock", choices=("wall", "cpu"), default="wall")
+    parser.add_argument("--json", type=Path, help="also write the figures to this file")
+    options = parser.parse_args(argv)
+    print(f"{describe_machine()}\n", flush=True)
+    arguments = {"batches": tuple(options.batches)}
+    sides = {"ours": (our_jobs, arguments), "Pillow": (pillow_jobs, arguments)}
+    measured = compare(sides, repeats=options.repeats)
+    rows = []
+    for job, times in measured.items():
+        ours, pillow = (times[side].seconds(options.clock) for side in ("ours", "Pillow"))
+        rows.append([job, f"{int(job) / ours:.0f}", f"{int(job) / pillow:.0f}", pillow / ours])
+    print_table(["batch", "ours, images/s", "Pillow and torch, images/s", "ours/theirs"], rows)
+    figures = {job: {s: asdict(t) for s, t in times.items()} for job, times in measured.items()}
+    write_json(options.json, figures)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
