@@ -113,7 +113,7 @@ def contents(folder):
     }
 
 
-def start_tiny_run(run_dir, *arguments, figures=None, **options):
+def start_tiny_run(run_dir, *arguments, figures=None, compile_cache=True, **options):
     """Starts ``tiny_run.py``; lines of its output can be read from the process.
 
     With ``figures`` it trains one dense layer, for speed, and appends memory, handles and times
@@ -125,6 +125,7 @@ def start_tiny_run(run_dir, *arguments, figures=None, **options):
         "PYTHONUNBUFFERED": "1",
         "JAX_PLATFORMS": "cpu",
         "JAX_COMPILATION_CACHE_DIR": jax.config.jax_compilation_cache_dir,
+        "JAX_ENABLE_COMPILATION_CACHE": str(compile_cache),
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
         "TINY_RUN_FIGURES": "" if figures is None else str(figures),
     }
