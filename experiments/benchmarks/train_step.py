@@ -93,9 +93,11 @@ def best_torch(times: dict[str, Summary], clock: str) -> Summary:
 
 
 def measure_networks(options: argparse.Namespace) -> list[dict[str, Any]]:
-    """The main table."""
-    rows, figures = [], []
+    """The main table, a network at a time."""
+    figures = []
+    header = ["network", "job", "ours ms", "torch ms", "torch/ours", "Flax/ours"]
     for variant in options.networks:
+        rows = []
         chosen = sides(variant, batch=options.batch, size=options.size, jobs=JOBS)
         for side in options.without:
             chosen.pop(side)
@@ -119,8 +121,7 @@ def measure_networks(options: argparse.Namespace) -> list[dict[str, Any]]:
             )
             of_sides = {name: asdict(summary) for name, summary in times.items()}
             figures.append({"network": variant, "job": job, "sides": of_sides})
-    header = ["network", "job", "ours ms", "torch ms", "torch/ours", "Flax/ours"]
-    print_table([*header, "ours MB", "torch MB", "ours/torch"], rows)
+        print_table([*header, "ours MB", "torch MB", "ours/torch"], rows)
     return figures
 
 
