@@ -130,7 +130,10 @@ def test_the_command(tmp_path):
     process.send_signal(signal.SIGTERM)
     _, errors = process.communicate(timeout=TIMEOUT)
     assert process.returncode == 143, errors
-    first, last = errors.strip().splitlines()
+    # Libraries may warn there as well, on a busy machine.
+    said = [line for line in errors.splitlines() if line.startswith(("SIGTERM", "stopped"))]
+    assert len(said) == 2, errors
+    first, last = said
     assert first == "SIGTERM: stopping after this step"
     assert last.startswith("stopped by SIGTERM after step ")
     assert last.endswith("; go on with the same command and --resume")
