@@ -15,7 +15,7 @@ from jax import Array
 from jax.typing import DTypeLike
 
 from resnet_jax.models import VARIANTS, BasicBlock
-from resnet_jax.training import Batch, create_state, train_step
+from resnet_jax.training import Batch, TrainState, create_state, train_step
 
 
 class PlainBlock(nn.Module):
@@ -82,9 +82,32 @@ def step_jobs(
     rng = np.random.default_rng(0)
     images = jnp.asarray(rng.standard_normal((batch, size, size, 3), dtype=np.float32))
     examples = Batch(images, jnp.asarray(rng.integers(0, 10, batch), jnp.int32))
-    key = jax.random.key(1)
     state = create_state(model, tx, jax.random.key(0), (1, size, size, 3))
     step = jax.jit(partial(train_step, model=model, tx=tx), donate_argnums=0)
+    return runs(model, step, state, examples, jax.random.key(1), images, jobs=jobs)
+
+
+def runs(
+    model: nn.Module,
+    step: Callable[..., Any],
+    state: TrainState,
+    examples: Batch,
+    key: Array,
+    images: Array,
+    *,
+    jobs: tuple[str, ...],
+) -> dict[str, Callable[[], Any]]:
+    """The jobs of a compiled training step and its model, ours or plain Flax's.
+
+    Args:
+        model: the network.
+        step: donates the state.
+        state: to begin with.
+        examples: of each step.
+        key: of the steps.
+        images: of the forward pass.
+        jobs: which of them, by name.
+    """
     forward = jax.jit(model.apply)
 
     def train() -> None:
@@ -92,8 +115,8 @@ def step_jobs(
         state, metrics = step(state, examples, key)
         jax.block_until_ready((state, metrics))
 
-    runs: dict[str, Callable[[], Any]] = {
+    found: dict[str, Callable[[], Any]] = {
         "train step": train,
         "forward": lambda: jax.block_until_ready(forward(state.variables, images)),
     }
-    return {job: runs[job] for job in jobs}
+    return {job: found[job] for job in jobs}

@@ -28,7 +28,7 @@ from jax import Array
 from jax.experimental import topologies
 from jax.sharding import NamedSharding, PartitionSpec
 
-from resnet_jax.models import VARIANTS, BasicBlock, ResNet, create_model
+from resnet_jax.models import ResNet, create_model
 from resnet_jax.training import (
     Batch,
     Engine,
@@ -37,6 +37,8 @@ from resnet_jax.training import (
     make_train_step,
     train_step,
 )
+
+from .flax_side import PlainResNet
 
 NETWORKS = ("resnet34", "resnet50", "resnext50_32x4d")
 BUILDS = ("shared statistics", "per-device statistics", "plain Flax")
@@ -100,62 +102,9 @@ def ring_bytes(payload: int, chips: int) -> float:
     return 2 * (chips - 1) / chips * payload
 
 
-class PlainBlock(nn.Module):
-    """A residual block of ``nn.Conv`` and ``nn.BatchNorm``, Basic or Bottleneck."""
-
-    planes: int
-    stride: int
-    bottleneck: bool
-    groups: int
-    base_width: int
-
-    @nn.compact
-    def __call__(self, x: Array) -> Array:
-        """Maps ``[batch, height, width, in]`` to ``[batch, height', width', out]``."""
-        conv = partial(nn.Conv, use_bias=False, dtype=jnp.bfloat16)
-        norm = partial(nn.BatchNorm, use_running_average=False, dtype=jnp.bfloat16)
-        planes, stride = self.planes, (self.stride, self.stride)
-        if self.bottleneck:
-            width = planes * self.base_width // 64 * self.groups
-            y = nn.relu(norm()(conv(width, (1, 1))(x)))
-            y = conv(width, (3, 3), stride, padding=1, feature_group_count=self.groups)(y)
-            y = norm()(conv(planes * 4, (1, 1))(nn.relu(norm()(y))))
-        else:
-            y = nn.relu(norm()(conv(planes, (3, 3), stride, padding=1)(x)))
-            y = norm()(conv(planes, (3, 3), padding=1)(y))
-        if y.shape != x.shape:
-            x = norm()(conv(y.shape[-1], (1, 1), stride)(x))
-        return nn.relu(x + y)
-
-
-class PlainResNet(nn.Module):
-    """The twin: a ResNet as one would write it in Flax, under ``jit``."""
-
-    variant: str
-
-    @nn.compact
-    def __call__(self, x: Array, train: bool = True) -> Array:
-        """The logits ``[batch, 10]`` in training mode."""
-        assert train
-        variant = VARIANTS[self.variant]
-        x = nn.Conv(64, (7, 7), (2, 2), padding=3, use_bias=False, dtype=jnp.bfloat16)(x)
-        x = nn.relu(nn.BatchNorm(use_running_average=False, dtype=jnp.bfloat16)(x))
-        x = nn.max_pool(x, (3, 3), (2, 2), padding=((1, 1), (1, 1)))
-        for stage, count in enumerate(variant.layers):
-            for index in range(count):
-                x = PlainBlock(
-                    planes=64 * 2**stage,
-                    stride=2 if stage and not index else 1,
-                    bottleneck=variant.block is not BasicBlock,
-                    groups=variant.groups,
-                    base_width=variant.width_per_group,
-                )(x)
-        return nn.Dense(10)(x.mean((1, 2), dtype=jnp.float32))
-
-
 def _model(network: str, build: str) -> nn.Module:
     if build == "plain Flax":
-        return PlainResNet(network)
+        return PlainResNet(network, jnp.bfloat16)
     model: ResNet = create_model(network, 10, dtype=jnp.bfloat16)
     return model
 

@@ -40,6 +40,8 @@ def our_jobs(
     from resnet_jax.models import create_model
     from resnet_jax.training import Batch, Engine, create_state, make_optimizer, make_train_step
 
+    from .flax_side import runs
+
     model, tx = create_model(variant, 10), make_optimizer(0.01)
     engine = Engine.create("jit", devices=jax.devices()[:1])
     rng = np.random.default_rng(0)
@@ -47,18 +49,8 @@ def our_jobs(
     examples = engine.place(Batch(pixels, rng.integers(0, 10, batch).astype(np.int32)))
     images, key = jnp.asarray(pixels), engine.share(jax.random.key(1))
     state = engine.replicate(create_state(model, tx, jax.random.key(0), (1, size, size, 3)))
-    step, forward = make_train_step(model, tx, engine=engine), jax.jit(model.apply)
-
-    def train() -> None:
-        nonlocal state
-        state, metrics = step(state, examples, key)
-        jax.block_until_ready((state, metrics))
-
-    runs: dict[str, Callable[[], Any]] = {
-        "train step": train,
-        "forward": lambda: jax.block_until_ready(forward(state.variables, images)),
-    }
-    return {job: runs[job] for job in jobs}
+    step = make_train_step(model, tx, engine=engine)
+    return runs(model, step, state, examples, key, images, jobs=jobs)
 
 
 def torch_jobs(**arguments: Any) -> dict[str, Callable[[], Any]]:
