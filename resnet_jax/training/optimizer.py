@@ -48,16 +48,41 @@ def make_optimizer(
     if nesterov and momentum == 0.0:
         raise ValueError("`nesterov` (=True) needs `momentum` (=0.0) above 0")
 
-    mask = _are_kernels if decay_kernels_only else None
-
-    def sgd(learning_rate: ArrayLike) -> optax.GradientTransformation:
-        return optax.chain(
-            optax.add_decayed_weights(weight_decay, mask) if weight_decay else optax.identity(),
-            optax.trace(momentum, nesterov) if momentum else optax.identity(),
-            optax.scale_by_learning_rate(cast(float, learning_rate)),
+    def at_rate(learning_rate: ArrayLike) -> optax.GradientTransformation:
+        return sgd(
+            learning_rate,
+            momentum,
+            weight_decay=weight_decay,
+            decay_kernels_only=decay_kernels_only,
+            nesterov=nesterov,
         )
 
-    return optax.inject_hyperparams(sgd)(learning_rate=learning_rate)
+    return optax.inject_hyperparams(at_rate)(learning_rate=learning_rate)
+
+
+def sgd(
+    learning_rate: ArrayLike,
+    momentum: float,
+    *,
+    weight_decay: float,
+    decay_kernels_only: bool,
+    nesterov: bool,
+) -> optax.GradientTransformation:
+    """The rule of ``make_optimizer`` at a learning rate, which may be traced; it checks nothing.
+
+    Args:
+        learning_rate: a scalar.
+        momentum: as of ``make_optimizer``, and so are the others.
+        weight_decay: L2.
+        decay_kernels_only: not that of biases and normalisations.
+        nesterov: look ahead.
+    """
+    mask = _are_kernels if decay_kernels_only else None
+    return optax.chain(
+        optax.add_decayed_weights(weight_decay, mask) if weight_decay else optax.identity(),
+        optax.trace(momentum, nesterov) if momentum else optax.identity(),
+        optax.scale_by_learning_rate(cast(float, learning_rate)),
+    )
 
 
 def _are_kernels(params: Any) -> Any:

@@ -10,6 +10,8 @@ import jax
 import optax
 from jax.typing import ArrayLike
 
+from .optimizer import sgd
+
 
 def make_stagewise_optimizer(
     learning_rate: float,
@@ -53,11 +55,12 @@ def make_stagewise_optimizer(
         def stage(factor: float) -> optax.GradientTransformation:
             if factor == 0:
                 return optax.set_to_zero()
-            return optax.chain(
-                optax.add_decayed_weights(weight_decay, _are_kernels)
-                if weight_decay
-                else optax.identity(),
-                optax.sgd(learning_rate * factor, momentum or None, nesterov),
+            return sgd(
+                learning_rate * factor,
+                momentum,
+                weight_decay=weight_decay,
+                decay_kernels_only=True,
+                nesterov=nesterov,
             )
 
         return optax.multi_transform({name: stage(f) for name, f in factors.items()}, labels)
@@ -67,7 +70,3 @@ def make_stagewise_optimizer(
 
 def _filled(tree: Any, label: str) -> Any:
     return jax.tree.map(lambda _: label, tree)
-
-
-def _are_kernels(params: Any) -> Any:
-    return jax.tree.map(lambda leaf: leaf.ndim > 1, params)
