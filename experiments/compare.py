@@ -21,9 +21,10 @@ from rich.table import Table
 
 from resnet_jax.evaluation import plot_overlay, save_figure, write_report
 from resnet_jax.evaluation.atomic import atomic_path
+from resnet_jax.evaluation.figures.curves import running_average
 from resnet_jax.training import read_log
 
-from .evaluate import AVERAGING_ITERATIONS
+from .evaluate import averaging_window
 
 # Where a run is kept, and how it was started, is no difference between runs.
 _PLACES = frozenset(("run_dir", "resume", "preset"))
@@ -151,18 +152,16 @@ def draw(runs: Sequence[RunLog], out: Path) -> None:
     by_epoch = all(run.steps_per_epoch for run in runs)
     xlabel = "Epoch" if by_epoch else "Iteration"
 
-    def across(run: RunLog, count: int) -> np.ndarray:
-        return np.arange(count) / (run.steps_per_epoch or 1 if by_epoch else 1)
+    def across(run: RunLog, iterations: np.ndarray) -> np.ndarray:
+        return iterations / (run.steps_per_epoch or 1 if by_epoch else 1)
 
     losses, rates, accuracies = {}, {}, {}
     for run in runs:
         values = np.array([step["loss"] for step in run.steps])
-        window = min(AVERAGING_ITERATIONS, max(1, len(values) // 10))
-        average = np.convolve(values, np.full(window, 1 / window), mode="valid")
-        # Each average stands in the middle of its window.
-        losses[run.name] = across(run, len(values))[(window - 1) // 2 :][: len(average)], average
+        middles, average = running_average(values, averaging_window(len(values)))
+        losses[run.name] = across(run, middles), average
         rate = [step["learning_rate"] for step in run.steps]
-        rates[run.name] = across(run, len(rate)), rate
+        rates[run.name] = across(run, np.arange(len(rate))), rate
         if run.epochs:
             accuracies[run.name] = (
                 [epoch["epoch"] for epoch in run.epochs],

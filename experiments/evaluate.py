@@ -176,6 +176,11 @@ def _explained_stage(model: nn.Module, variables: Mapping[str, Any], images: Arr
     return max((name for name in sides if sides[name] >= SMALLEST_MAP), default="layer1")
 
 
+def averaging_window(steps: int) -> int:
+    """Iterations that the loss of a run of so many is averaged over, in figures."""
+    return min(AVERAGING_ITERATIONS, max(1, steps // 10))
+
+
 def _curves(log_path: Path, result: FitResult) -> dict[str, Figure]:
     """Loss, accuracy and learning rate over the training."""
     history = result.history
@@ -188,7 +193,7 @@ def _curves(log_path: Path, result: FitResult) -> dict[str, Figure]:
             history.minibatch_losses,
             epochs,
             steps // epochs,
-            averaging_iterations=min(AVERAGING_ITERATIONS, max(1, steps // 10)),
+            averaging_iterations=averaging_window(steps),
         ),
         "accuracy": plot_accuracy(history.train_accuracy, history.valid_accuracy),
         "learning_rate": plot_overlay(

@@ -38,6 +38,23 @@ def _epoch_ticks(num_epochs: int) -> NDArray[np.int64]:
     return np.arange(0, num_epochs + 1, step)
 
 
+def running_average(
+    values: NDArray[np.float64], window: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the middles of windows, as positions in `values`, and the averages over them.
+
+    Args:
+        values: `[n]`.
+        window: from 1 to n.
+
+    >>> running_average(np.array([1.0, 3.0, 5.0]), 2)
+    (array([0.5, 1.5]), array([2., 4.]))
+    """
+    averages = np.convolve(values, np.full(window, 1 / window), mode="valid")
+    middles = np.arange(len(averages), dtype=np.float64) + (window - 1) / 2
+    return middles, averages
+
+
 def plot_training_loss(
     minibatch_losses: ArrayLike,
     num_epochs: int,
@@ -84,7 +101,7 @@ def plot_training_loss(
     window = averaging_iterations
     if window > len(losses):
         window = max(1, len(losses) // 10)
-    average = np.convolve(losses, np.full(window, 1 / window), mode="valid")
+    middles, average = running_average(losses, window)
 
     fig = new_figure(COLUMN_WIDTH, 2.8)
     axes = fig.add_subplot()
@@ -98,7 +115,7 @@ def plot_training_loss(
         label="Minibatch loss",
     )
     axes.plot(
-        np.arange(len(average)) + (window - 1) / 2,
+        middles,
         average,
         color=VERMILION,
         linewidth=1.4,
