@@ -39,7 +39,8 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
 """Values that a preset puts in place of a recipe's defaults; the command line overrides both."""
 
 
-def _choice(*names: str, suffix: str = "") -> Any:
+def choice(*names: str, suffix: str = "") -> Any:
+    """For the annotation of an option: the names that it may have, for its help."""
     return tyro.conf.arg(metavar="{" + ",".join(names) + "}" + suffix)
 
 
@@ -47,15 +48,15 @@ def _choice(*names: str, suffix: str = "") -> Any:
 class Recipe:
     """What to train, on what, and how."""
 
-    preset: Annotated[str, _choice(*PRESETS)] = "none"
+    preset: Annotated[str, choice(*PRESETS)] = "none"
     """Defaults for another purpose: quick trains on digits at 32 px, in minutes on a CPU."""
-    variant: Annotated[str, _choice(*VARIANTS)] = "resnet34"
+    variant: Annotated[str, choice(*VARIANTS)] = "resnet34"
     """The network."""
-    stem: Annotated[str, _choice(*STEMS)] = "imagenet"
+    stem: Annotated[str, choice(*STEMS)] = "imagenet"
     """First layers: 7x7/2 convolution and 3x3/2 max-pool, or one 3x3/1 convolution."""
     base_planes: int = 64
     """Width of the network: planes of its first stage, doubled in each further one."""
-    dataset: Annotated[str, _choice(*DATASETS)] = "cifar10"
+    dataset: Annotated[str, choice(*DATASETS)] = "cifar10"
     """The images; digits is embedded and needs no download."""
     archive: Path | None = None
     """Your own cifar-10-binary.tar.gz or cifar-10-python.tar.gz, or a folder of idx.gz files."""
@@ -87,23 +88,23 @@ class Recipe:
     """Side of the resized image, in pixels."""
     crop: int = 110
     """Side of the crop, in pixels: random in training, in the middle in evaluation."""
-    augment: Annotated[tuple[str, ...], _choice(*AUGMENTATIONS, suffix="[:NUMBER]")] = ()
+    augment: Annotated[tuple[str, ...], choice(*AUGMENTATIONS, suffix="[:NUMBER]")] = ()
     """Of the training images after the crop, in this order, as in: crop:4 flip cutout:8."""
-    recipe: Annotated[str, _choice(*RECIPES)] = "default"
+    recipe: Annotated[str, choice(*RECIPES)] = "default"
     """tutorial does all as the reference does, slips included (see the README)."""
-    schedule: Annotated[str, _choice(*SCHEDULES)] = "plateau"
+    schedule: Annotated[str, choice(*SCHEDULES)] = "plateau"
     """Of the learning rate: reduced on a plateau, constant, or annealed to the last epoch."""
     warmup_epochs: float = 0.0
     """In which the learning rate rises to lr first; of onecycle its rising part."""
-    scheduler_on: Annotated[str, _choice("valid_acc", "minibatch_loss")] = "valid_acc"
+    scheduler_on: Annotated[str, choice("valid_acc", "minibatch_loss")] = "valid_acc"
     """What the plateau controller watches: validation accuracy or the last minibatch loss."""
     ema_decay: float = 0.0
     """Evaluate moving averages of parameters and BatchNorm statistics; 0 keeps none."""
     flip_test: bool = False
     """Average the logits of each test image and its mirror image."""
-    parallel: Annotated[str, _choice("auto", "jit", "pmap")] = "auto"
+    parallel: Annotated[str, choice("auto", "jit", "pmap")] = "auto"
     """How to use several devices; auto is jit over a mesh of all."""
-    dtype: Annotated[str, _choice("auto", *DTYPES)] = "float32"
+    dtype: Annotated[str, choice("auto", *DTYPES)] = "float32"
     """To compute in; all that is kept stays float32. auto is bfloat16 on GPU and TPU."""
     remat: bool = False
     """Compute activations again in the backward pass instead of keeping them: less memory."""

@@ -31,7 +31,8 @@ from resnet_jax.evaluation.atomic import atomic_path
 from resnet_jax.evaluation.export import OUTPUTS, PLATFORMS, to_stablehlo
 from resnet_jax.models import save_weights
 
-from .runs import CHOICES, Choice, Run, choice, exit_code, open_run
+from .config import choice
+from .runs import CHOICES, Choice, Run, exit_code, open_run
 
 FORMATS = ("stablehlo", "safetensors")
 INPUTS = ("uint8", "float32")

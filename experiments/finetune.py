@@ -17,47 +17,25 @@ All else, the run folder, resuming and signals among it, is as with the other re
 from __future__ import annotations
 
 import math
-import signal
-import sys
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field, replace
-from functools import partial
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
 
 import jax
 import tyro
-from jax import Array
 
 from resnet_jax.data import Dataset, load_image_folder
-from resnet_jax.data.augment import Pipeline
 from resnet_jax.data.facts import FACTS
-from resnet_jax.evaluation import FlipAveraged, write_report
 from resnet_jax.models import WeightsError, load_weights
 from resnet_jax.models.freezing import STAGES, rest_batch_norm, stage_of, stages_up_to
-from resnet_jax.training import (
-    CheckpointStore,
-    Engine,
-    Interrupted,
-    NonFiniteLossError,
-    ReduceLROnPlateau,
-    Reporter,
-    Task,
-    cross_entropy,
-    fit,
-    processes,
-    run_lock,
-    steps_per_epoch,
-)
-from resnet_jax.training.run_folder import disk_errors_explained
+from resnet_jax.training import Reporter, Task
 from resnet_jax.training.stagewise import make_stagewise_optimizer
 
 from . import recipe
-from .config import Recipe, check, resolved_dtype
-from .evaluate import evaluate
-from .recipe import CONFIG_FILE, IMAGENET_MEAN, IMAGENET_STD, Result
-from .runs import DataFacts, choice, keep_compiled
+from .config import Recipe, check, choice
+from .recipe import IMAGENET_MEAN, IMAGENET_STD, Result
+from .runs import DataFacts
 
 FREEZE = ("none", *STAGES[:-2], "backbone")
 NORMALISE = ("auto", "imagenet", "data", *FACTS)
@@ -148,6 +126,8 @@ def read_weights(config: FineTune, num_classes: int) -> Mapping[str, Any]:
     key = jax.random.fold_in(jax.random.key(config.seed), 4)  # the streams before are ``fit``'s
     try:
         return load_weights(model, config.weights, head="reinit", key=key)
+    except ImportError as error:
+        raise ValueError(str(error)) from error
     except WeightsError as error:
         reason = " ".join(str(error).split())
         short = reason if len(reason) <= 300 else f"{reason[:300]} …"
@@ -177,7 +157,7 @@ def normalisation(config: FineTune, dataset: Dataset) -> Dataset:
     return replace(dataset, mean=mean, std=std)
 
 
-def make_task(config: FineTune) -> tuple[Task, Dataset]:
+def load_job(config: FineTune) -> tuple[Task, Dataset]:
     """Reads weights and images.
 
     Raises:
@@ -193,15 +173,11 @@ def make_task(config: FineTune) -> tuple[Task, Dataset]:
     )
     dataset = normalisation(config, data.dataset)
     names = dataset.class_names
-    steps = steps_per_epoch(len(dataset.train), config.batch_size)
-    transform, _ = recipe._transforms(config, dataset)
-
-    def center_crop(images: Array, labels: Array, keys: Array) -> tuple[Array, Array]:
-        return transform.center(images), labels
-
-    watch_loss = config.scheduler_on == "minibatch_loss"
-    controller = ReduceLROnPlateau(mode="min" if watch_loss else "max")
-    task = Task(
+    task = recipe.make_task(
+        config,
+        dataset,
+        train=dataset.train,
+        valid=data.valid,
         model=rest_batch_norm(recipe.make_model(config, len(names)), config.frozen),
         tx=make_stagewise_optimizer(
             config.lr,
@@ -211,16 +187,15 @@ def make_task(config: FineTune) -> tuple[Task, Dataset]:
             weight_decay=config.weight_decay,
             nesterov=config.nesterov,
         ),
-        controller=controller if config.schedule == "plateau" else None,
-        train=dataset.train,
-        valid=data.valid,
-        prepare=Pipeline(transform, config.augmentations, len(names)),
-        prepare_valid=center_crop,
-        schedule=recipe._schedule(config, steps),
-        loss_fn=partial(cross_entropy, label_smoothing=config.label_smoothing),
         variables=read_weights(config, len(names)),
     )
     return task, dataset
+
+
+def save_facts(config: FineTune, dataset: Dataset) -> None:
+    """Keeps what is needed to use the network, for no other run knows these images."""
+    facts = DataFacts(dataset.class_names, config.resize, dataset.mean, dataset.std)
+    facts.save(config.run_dir)
 
 
 def run(config: FineTune, *, reporter: Reporter | None = None) -> Result:
@@ -236,59 +211,10 @@ def run(config: FineTune, *, reporter: Reporter | None = None) -> Result:
         NonFiniteLossError: if the loss becomes NaN or infinite.
         Interrupted: if a signal asked to stop the training.
     """
-    reporter = Reporter() if reporter is None else reporter
     # That the images are no data set with a name is the one thing that a recipe would refuse.
     fit_config = check(replace(config, dataset=Recipe.dataset))
     check_options(config)
-    recipe._check_run_dir(config)
-    config = replace(config, dtype=resolved_dtype(config.dtype))
-    processes.wait_for_all("run folder checked")
-    if config.compile_cache:
-        keep_compiled()
-    with ExitStack() as stack:
-        if config.resume:
-            stack.enter_context(run_lock(config.run_dir))
-        task, dataset = make_task(config)
-        engine = Engine.create(fit_config.parallel)
-        engine.check_batch_size(config.batch_size, config.accumulate_steps)
-        recipe._check_pairs(config, task, engine)
-        resume = config.resume and recipe._has_begun(config.run_dir)
-        stack.enter_context(disk_errors_explained(config.run_dir))
-        if not resume:
-            config.run_dir.mkdir(parents=True, exist_ok=True)
-            stack.enter_context(run_lock(config.run_dir))
-            if config.resume:
-                recipe._check_config_file(config)
-            if processes.is_first():
-                recipe._check_run_dir(config)
-                write_report(config.run_dir / CONFIG_FILE, asdict(config))
-                facts = DataFacts(dataset.class_names, config.resize, dataset.mean, dataset.std)
-                facts.save(config.run_dir)
-        elif not CheckpointStore(config.run_dir / "checkpoints").steps:
-            recipe._check_config_file(config)
-        result = fit(
-            task,
-            fit_config,
-            run_dir=config.run_dir,
-            resume=resume,
-            identity=recipe._identity(config, dataset),
-            reporter=reporter,
-        )
-        if processes.is_first():
-            transform, _ = recipe._transforms(config, dataset)
-            evaluate(
-                config.run_dir,
-                model=FlipAveraged(task.model) if config.flip_test else task.model,
-                result=result,
-                dataset=dataset,
-                transform=transform,
-                random_seed=None,
-                batch_size=config.eval_batch_size,
-                config=asdict(config),
-                reporter=reporter,
-            )
-        processes.wait_for_all("evaluated")
-    return Result(result.history, result.state)
+    return recipe.run_job(config, fit_config, load_job, begin=save_facts, reporter=reporter)
 
 
 def parse(argv: Sequence[str] | None) -> FineTune:
@@ -302,27 +228,7 @@ def parse(argv: Sequence[str] | None) -> FineTune:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command; returns its exit code, as those of the recipes."""
-    config = None
-    try:
-        with recipe._sigterm_raises():
-            config = parse(argv)
-            processes.initialize(config.coordinator, config.num_processes, config.process_id)
-            with processes.losses_explained():
-                run(config)
-    except processes.ProcessError as error:
-        processes.end_at_once(f"error: {error}")
-    except (ValueError, OSError, ImportError, NonFiniteLossError) as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt as stop:
-        resumable = config is not None and (config.run_dir / CONFIG_FILE).is_file()
-        print(
-            f"{str(stop) or 'stopped by SIGINT'}"
-            f"{'; go on with the same command and --resume' * resumable}",
-            file=sys.stderr,
-        )
-        return stop.exit_code if isinstance(stop, Interrupted) else 128 + signal.SIGINT
-    return 0
+    return recipe.run_command(lambda: parse(argv), run)
 
 
 if __name__ == "__main__":

@@ -28,7 +28,9 @@ from rich.text import Text
 from resnet_jax.data.image_files import ImageFileError, find_images, read_images
 from resnet_jax.evaluation import FlipAveraged, predict_logits
 
-from .runs import CHOICES, Choice, Run, choice, exit_code, keep_compiled, open_run
+from .config import choice
+from .recipe import keep_compiled
+from .runs import CHOICES, Choice, Run, exit_code, open_run
 
 FORMATS = ("table", "jsonl")
 STDIN = Path("-")

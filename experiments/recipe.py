@@ -16,11 +16,13 @@ from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from types import FrameType
-from typing import Any, Literal, NamedTuple, NoReturn, cast
+from typing import Any, Literal, NamedTuple, NoReturn, TypeVar, cast
 
 import jax
 import numpy as np
+import optax
 import tyro
+from flax import linen as nn
 from jax import Array
 
 from resnet_jax.data import Arrays, Dataset, Transform, load_dataset, split_indices
@@ -31,6 +33,7 @@ from resnet_jax.training import (
     CheckpointError,
     CheckpointStore,
     Engine,
+    FitConfig,
     History,
     Interrupted,
     NonFiniteLossError,
@@ -55,6 +58,8 @@ from .evaluate import evaluate
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 CONFIG_FILE = "config.json"
+
+AnyRecipe = TypeVar("AnyRecipe", bound=Recipe)
 
 
 class Result(NamedTuple):
@@ -108,7 +113,7 @@ def make_model(config: Recipe, num_classes: int) -> ResNet:
     )
 
 
-def _transforms(config: Recipe, dataset: Dataset) -> tuple[Transform, Transform]:
+def make_transforms(config: Recipe, dataset: Dataset) -> tuple[Transform, Transform]:
     """The transforms of the training and of the test images."""
     train = Transform(
         source=(dataset.train.images.shape[1], dataset.train.images.shape[2]),
@@ -127,7 +132,7 @@ def _subset(arrays: Arrays, indices: np.ndarray) -> Arrays:
     return Arrays(arrays.images[indices], arrays.labels[indices])
 
 
-def _keep_compiled() -> None:
+def keep_compiled() -> None:
     """Keeps compiled programs in the user's cache directory, unless a place is set already."""
     if jax.config.jax_compilation_cache_dir is None:  # type: ignore[attr-defined]
         root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
@@ -183,10 +188,28 @@ def _check_config_file(config: Recipe) -> None:
     check_identity(saved, _fixed(asdict(config)), path)
 
 
-def _make_task(config: Recipe, dataset: Dataset) -> tuple[Task, Transform]:
-    """What to train, and the transform of the test images."""
-    train_indices, valid_indices = split_indices(len(dataset.train), seed=config.seed)
-    transform, test_transform = _transforms(config, dataset)
+def make_task(
+    config: Recipe,
+    dataset: Dataset,
+    *,
+    train: Arrays,
+    valid: Arrays,
+    model: nn.Module,
+    tx: optax.GradientTransformation,
+    variables: Mapping[str, Any] | None = None,
+) -> Task:
+    """What to train, on what, as a configuration says.
+
+    Args:
+        config: checked already.
+        dataset: its classes and statistics.
+        train: images to train on.
+        valid: images to validate on.
+        model: the network.
+        tx: the optimizer.
+        variables: to start from; None initialises new ones.
+    """
+    transform, _ = make_transforms(config, dataset)
 
     def random_crop(images: Array, labels: Array, keys: Array) -> tuple[Array, Array]:
         return transform.random(images, keys), labels
@@ -196,7 +219,29 @@ def _make_task(config: Recipe, dataset: Dataset) -> tuple[Task, Transform]:
 
     watch_loss = config.scheduler_on == "minibatch_loss"
     controller = ReduceLROnPlateau(mode="min" if watch_loss and not config.is_tutorial else "max")
-    task = Task(
+    return Task(
+        model=model,
+        tx=tx,
+        controller=controller if config.schedule == "plateau" else None,
+        train=train,
+        valid=valid,
+        prepare=Pipeline(transform, config.augmentations, len(dataset.class_names)),
+        prepare_valid=random_crop if config.is_tutorial else center_crop,
+        schedule=_make_schedule(config, steps_per_epoch(len(train), config.batch_size)),
+        loss_fn=partial(cross_entropy, label_smoothing=config.label_smoothing),
+        variables=variables,
+    )
+
+
+def _load_job(config: Recipe) -> tuple[Task, Dataset]:
+    """The task of a recipe: a tenth of the training images validates."""
+    dataset = load_dataset(config.dataset, archive=config.archive, data_dir=config.data_dir)
+    train_indices, valid_indices = split_indices(len(dataset.train), seed=config.seed)
+    task = make_task(
+        config,
+        dataset,
+        train=_subset(dataset.train, train_indices),
+        valid=_subset(dataset.train, valid_indices),
         model=make_model(config, len(dataset.class_names)),
         tx=make_optimizer(
             config.lr,
@@ -205,18 +250,11 @@ def _make_task(config: Recipe, dataset: Dataset) -> tuple[Task, Transform]:
             decay_kernels_only=True,
             nesterov=config.nesterov,
         ),
-        controller=controller if config.schedule == "plateau" else None,
-        train=_subset(dataset.train, train_indices),
-        valid=_subset(dataset.train, valid_indices),
-        prepare=Pipeline(transform, config.augmentations, len(dataset.class_names)),
-        prepare_valid=random_crop if config.is_tutorial else center_crop,
-        schedule=_schedule(config, steps_per_epoch(len(train_indices), config.batch_size)),
-        loss_fn=partial(cross_entropy, label_smoothing=config.label_smoothing),
     )
-    return task, test_transform
+    return task, dataset
 
 
-def _schedule(config: Recipe, steps: int) -> Schedule | None:
+def _make_schedule(config: Recipe, steps: int) -> Schedule | None:
     """What multiplies the learning rate, at that many steps an epoch."""
     warmup_steps = round(config.warmup_epochs * steps)
     if config.schedule in ANNEALED:
@@ -255,18 +293,40 @@ def run(config: Recipe, *, reporter: Reporter | None = None) -> Result:
         NonFiniteLossError: if the loss becomes NaN or infinite.
         Interrupted: if a signal asked to stop the training.
     """
+    return run_job(config, check(config), _load_job, reporter=reporter)
+
+
+def run_job(
+    config: AnyRecipe,
+    fit_config: FitConfig,
+    load_job: Callable[[AnyRecipe], tuple[Task, Dataset]],
+    *,
+    begin: Callable[[AnyRecipe, Dataset], None] | None = None,
+    reporter: Reporter | None = None,
+) -> Result:
+    """What ``run`` does, for any job.
+
+    Args:
+        config: checked already.
+        fit_config: the part of it that configures the loop.
+        load_job: reads the data; from the configuration, its ``dtype`` resolved, to what is
+            trained and the data set that it is evaluated on.
+        begin: writes what else belongs into a new run folder; the first process calls it.
+        reporter: what prints; None prints to standard output.
+
+    Raises:
+        ValueError: as ``run`` and ``load_job``, and so are the others.
+    """
     reporter = Reporter() if reporter is None else reporter
-    fit_config = check(config)
     _check_run_dir(config)
     config = replace(config, dtype=resolved_dtype(config.dtype))
     processes.wait_for_all("run folder checked")
     if config.compile_cache:
-        _keep_compiled()
+        keep_compiled()
     with ExitStack() as stack:
         if config.resume:
             stack.enter_context(run_lock(config.run_dir))
-        dataset = load_dataset(config.dataset, archive=config.archive, data_dir=config.data_dir)
-        task, test_transform = _make_task(config, dataset)
+        task, dataset = load_job(config)
         engine = Engine.create(fit_config.parallel)
         engine.check_batch_size(config.batch_size, config.accumulate_steps)
         _check_pairs(config, task, engine)
@@ -281,6 +341,8 @@ def run(config: Recipe, *, reporter: Reporter | None = None) -> Result:
                 # Another run may have come before.
                 _check_run_dir(config)
                 write_report(config.run_dir / CONFIG_FILE, asdict(config))
+                if begin is not None:
+                    begin(config, dataset)
         elif not CheckpointStore(config.run_dir / "checkpoints").steps:
             _check_config_file(config)
         result = fit(
@@ -292,6 +354,7 @@ def run(config: Recipe, *, reporter: Reporter | None = None) -> Result:
             reporter=reporter,
         )
         if processes.is_first():
+            _, test_transform = make_transforms(config, dataset)
             evaluate(
                 config.run_dir,
                 model=FlipAveraged(task.model) if config.flip_test else task.model,
@@ -354,11 +417,11 @@ def command(
         """Trains and evaluates; see ``experiments.recipe.run``."""
         return run(config)
 
-    def run_command(argv: Sequence[str] | None = None) -> int:
+    def run_main(argv: Sequence[str] | None = None) -> int:
         """The command; returns its exit code."""
         return main(defaults, argv, description=description or "")
 
-    return train, run_command
+    return train, run_main
 
 
 def main(defaults: Recipe, argv: Sequence[str] | None, *, description: str) -> int:
@@ -370,14 +433,27 @@ def main(defaults: Recipe, argv: Sequence[str] | None, *, description: str) -> i
         description: heads the help.
 
     Returns:
-        The exit code: 0; 2 for what the user can mend; 143 or 130 for a run that SIGTERM or
-        SIGINT stopped. All but 0 say why in one line on standard error. A process that has lost
-        another one of its run ends at once, with 1.
+        The exit code; see ``run_command``.
+    """
+    return run_command(lambda: parse(defaults, argv, description=description), run)
+
+
+def run_command(parse: Callable[[], AnyRecipe], run: Callable[[AnyRecipe], Result]) -> int:
+    """From a command line to the exit code.
+
+    Args:
+        parse: reads the command line.
+        run: does the work.
+
+    Returns:
+        0; 2 for what the user can mend; 143 or 130 for a run that SIGTERM or SIGINT stopped. All
+        but 0 say why in one line on standard error. A process that has lost another one of its
+        run ends at once, with 1.
     """
     config = None
     try:
         with _sigterm_raises():
-            config = parse(defaults, argv, description=description)
+            config = parse()
             processes.initialize(config.coordinator, config.num_processes, config.process_id)
             with processes.losses_explained():
                 run(config)

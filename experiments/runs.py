@@ -14,7 +14,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
-import tyro
 
 from resnet_jax.data import Transform
 from resnet_jax.data.facts import FACTS
@@ -25,17 +24,12 @@ from resnet_jax.training.identity import layout
 from resnet_jax.training.integrity import find_damage
 
 from .config import Recipe
-from .recipe import CONFIG_FILE, _keep_compiled, make_model
-
-keep_compiled = _keep_compiled
+from .recipe import CONFIG_FILE, make_model
 
 Choice = Literal["best", "last"]
 CHOICES = ("best", "last")
 DATA_FILE = "data.json"
 """In a run folder, for data that no other run knows: names, channels and sides."""
-
-# Height and width of the images that a data set comes with, in pixels.
-_SIDES = {"cifar10": 32, "cifar100": 32, "fashion_mnist": 28, "digits": 8}
 
 
 class RunError(ValueError):
@@ -157,7 +151,7 @@ def _data_facts(folder: Path, recipe: Recipe) -> DataFacts:
                 f"{path} is missing; without it the classes of `dataset` (={recipe.dataset!r}) "
                 "are not known"
             )
-        return DataFacts(facts.class_names, _SIDES[recipe.dataset], facts.mean, facts.std)
+        return DataFacts(facts.class_names, facts.side, facts.mean, facts.std)
     values = _read_json(path)
     try:
         return DataFacts(
@@ -239,11 +233,6 @@ def _check_layout(saved: Mapping[str, str], wanted: Mapping[str, str], origin: P
                 f"checkpoint {origin} has {ours.get(name, 'nothing')} at {name}, but the network "
                 f"of {CONFIG_FILE} has {wanted.get(name, 'nothing')} there"
             )
-
-
-def choice(*names: str) -> Any:
-    """For the annotation of an option: the names that it may have, for its help."""
-    return tyro.conf.arg(metavar="{" + ",".join(names) + "}")
 
 
 def exit_code(work: Callable[[], int]) -> int:

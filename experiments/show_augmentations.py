@@ -23,6 +23,8 @@ from resnet_jax.data import Transform, load_dataset
 from resnet_jax.data.augment import Pipeline, make_augmentation
 from resnet_jax.evaluation import save_figure
 
+from .config import choice
+
 DATASETS = ("digits", "fashion_mnist", "cifar10", "cifar100")
 IMAGES = 10
 SIDE = 32
@@ -32,7 +34,7 @@ SIDE = 32
 class Options:
     """What to draw."""
 
-    dataset: Annotated[str, tyro.conf.arg(metavar="{" + ",".join(DATASETS) + "}")] = "digits"
+    dataset: Annotated[str, choice(*DATASETS)] = "digits"
     """The images; digits is embedded and needs no download."""
     archive: Path | None = None
     """Of the data set; see the recipes."""

@@ -1,4 +1,4 @@
-"""What is known of each data set before it is read: class names and pixel statistics."""
+"""What is known of each data set before it is read: class names, size and pixel statistics."""
 
 from __future__ import annotations
 
@@ -6,9 +6,17 @@ from typing import NamedTuple
 
 
 class Facts(NamedTuple):
-    """Class names in label order, and mean and deviation of each channel as fractions of 1."""
+    """What is known of a data set.
+
+    Attributes:
+        class_names: in label order.
+        side: height and width of the images, in pixels.
+        mean: of each channel, as a fraction of 1.
+        std: its deviation, likewise.
+    """
 
     class_names: tuple[str, ...]
+    side: int
     mean: tuple[float, ...]
     std: tuple[float, ...]
 
@@ -40,11 +48,13 @@ FACTS: dict[str, Facts] = {
             "ship",
             "truck",
         ),
+        side=32,
         mean=(0.4914, 0.4822, 0.4465),
         std=(0.2023, 0.1994, 0.2010),
     ),
     "cifar100": Facts(
         class_names=tuple(_CIFAR100_NAMES.split()),
+        side=32,
         mean=(0.5071, 0.4865, 0.4409),
         std=(0.2673, 0.2564, 0.2762),
     ),
@@ -61,12 +71,14 @@ FACTS: dict[str, Facts] = {
             "Bag",
             "Ankle boot",
         ),
+        side=28,
         mean=(0.2860,),
         std=(0.3530,),
     ),
     # Measured on the 1,437 training images.
     "digits": Facts(
         class_names=tuple("0123456789"),
+        side=8,
         mean=(0.3054,),
         std=(0.3757,),
     ),

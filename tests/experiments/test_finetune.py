@@ -13,7 +13,7 @@ from sklearn.datasets import load_digits
 from tiny_runs import create_small_model, random_variables
 
 import resnet_jax as rj
-from experiments import finetune, predict
+from experiments import finetune, predict, recipe
 from experiments.runs import open_run
 
 pytestmark = pytest.mark.usefixtures("small_networks")
@@ -85,7 +85,7 @@ def test_a_whole_run(weights, images, tmp_path, capsys, monkeypatch):
     assert run(weights, images, folder, *options, "--resume", "--freeze", "none") == 2
     assert "`freeze` was 'layer3' and is now 'none'" in capsys.readouterr().err
     evaluated = []
-    monkeypatch.setattr(finetune, "evaluate", lambda *_, result, **__: evaluated.append(result))
+    monkeypatch.setattr(recipe, "evaluate", lambda *_, result, **__: evaluated.append(result))
     assert run(weights, images, folder, *options, "--resume", "--epochs", "2") == 0
     assert len(evaluated[0].history.valid_accuracy) == 2
 
@@ -122,7 +122,7 @@ def test_rates():
 )
 def test_channels_and_normalisation_are_the_weights(weights, images, file, normalise, mean):
     path = weights.with_name(f"{file}.safetensors")
-    task, dataset = finetune.make_task(config_of(path, images, "--normalise", normalise))
+    task, dataset = finetune.load_job(config_of(path, images, "--normalise", normalise))
     channels = 3 if file == "colour" else 1
     assert task.train.images.shape == (42, 10, 10, channels)
     assert len(task.valid) == 4

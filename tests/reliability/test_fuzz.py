@@ -76,7 +76,7 @@ def test_command_lines(tmp_path_factory, options, resume, run_dir):
         patch.setenv("RESNET_JAX_DATA", str(folder / "data"))
         patch.setattr(recipe, "fit", lambda *_, **__: types.SimpleNamespace(history=0, state=0))
         patch.setattr(recipe, "evaluate", lambda *_, **__: None)
-        patch.setattr(recipe, "_keep_compiled", lambda: None)
+        patch.setattr(recipe, "keep_compiled", lambda: None)
         patch.setattr(download, "open_url", refuse)
         arguments = [f"{name}={value}" for name, value in options.items()]
         arguments += [f"--run-dir={run_dir}", *["--resume"] * resume]
