@@ -38,12 +38,12 @@ def plot_calibration(result: Calibration) -> Figure:
     diagram.set_xlim(0, 1)
     diagram.set_ylabel("Accuracy")
     diagram.legend(fontsize=FONT_SIZE, frameon=False, loc="upper left")
+    # Below the legend: in the other corners there may be points.
     diagram.text(
-        0.97,
-        0.05,
+        0.03,
+        0.6,
         f"ECE {100 * result.error:.1f} %",
         transform=diagram.transAxes,
-        ha="right",
         fontsize=FONT_SIZE,
     )
     counts.bar(
