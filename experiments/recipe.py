@@ -188,6 +188,20 @@ def _check_config_file(config: Recipe) -> None:
     check_identity(saved, _fixed(asdict(config)), path)
 
 
+@contextmanager
+def _recorded(config: Recipe, *, when: bool) -> Iterator[None]:
+    """Writes what a resumed run was configured with, unless it turned out to be another run's."""
+    stopped = None
+    try:
+        yield
+    except (Interrupted, NonFiniteLossError) as error:
+        stopped = error
+    if when:
+        write_report(config.run_dir / CONFIG_FILE, asdict(config))
+    if stopped is not None:
+        raise stopped
+
+
 def make_task(
     config: Recipe,
     dataset: Dataset,
@@ -345,14 +359,15 @@ def run_job(
                     begin(config, dataset)
         elif not CheckpointStore(config.run_dir / "checkpoints").steps:
             _check_config_file(config)
-        result = fit(
-            task,
-            fit_config,
-            run_dir=config.run_dir,
-            resume=resume,
-            identity=_identity(config, dataset),
-            reporter=reporter,
-        )
+        with _recorded(config, when=resume and processes.is_first()):
+            result = fit(
+                task,
+                fit_config,
+                run_dir=config.run_dir,
+                resume=resume,
+                identity=_identity(config, dataset),
+                reporter=reporter,
+            )
         if processes.is_first():
             _, test_transform = make_transforms(config, dataset)
             evaluate(

@@ -186,6 +186,7 @@ def test_a_whole_run(small, capsys, tmp_path):
 
     assert cifar_resnet34.main([*arguments, "--resume", "--epochs", "3"]) == 0
     assert len(json.loads((run / "report.json").read_text())["valid_accuracy"]) == 3
+    assert json.loads((run / "config.json").read_text())["epochs"] == 3
 
 
 def test_the_tutorial_recipe(small):

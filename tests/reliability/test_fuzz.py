@@ -57,6 +57,16 @@ OPTIONS = {
     "--checkpoint-every": NUMBERS,
     "--checkpoint-minutes": NUMBERS,
     "--log-every": NUMBERS,
+    "--base-planes": st.integers(-2, 200).map(str),
+    "--data-dir": TEXTS,
+    "--augment": st.sampled_from(["flip", "crop:4", "mixup:0.2", "cutout:99", "crop:x"]) | TEXTS,
+    "--schedule": st.sampled_from(["plateau", "constant", "cosine", "onecycle"]) | TEXTS,
+    "--warmup-epochs": NUMBERS,
+    "--weight-decay": NUMBERS,
+    "--label-smoothing": NUMBERS,
+    "--ema-decay": NUMBERS,
+    "--accumulate-steps": NUMBERS,
+    "--num-processes": NUMBERS,
 }
 
 
