@@ -7,7 +7,6 @@ A run that is not finished is compared by what its log holds so far.
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ from resnet_jax.evaluation.figures.curves import running_average
 from resnet_jax.training import read_log
 
 from .evaluate import averaging_window
+from .runs import read_json
 
 # Where a run is kept, and how it was started, is no difference between runs.
 _PLACES = frozenset(("run_dir", "resume", "preset"))
@@ -92,7 +92,7 @@ def read_run(folder: Path, name: str) -> RunLog:
     events = list(read_log(folder / "metrics.jsonl"))
     run = RunLog(
         name=name,
-        config=_read_json(folder / "config.json"),
+        config=read_json(folder / "config.json"),
         steps=[event for event in events if event.get("event") == "step"],
         epochs=[event for event in events if event.get("event") == "epoch"],
         report=_current_report(folder, events),
@@ -107,19 +107,9 @@ def _current_report(folder: Path, events: Sequence[Mapping[str, Any]]) -> Mappin
     path = folder / "report.json"
     if not path.is_file():
         return {}
-    report = _read_json(path)
+    report = read_json(path)
     epochs = sum(event.get("event") == "epoch" for event in events)
     return report if len(report.get("valid_accuracy", ())) == epochs else {}
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        values = json.loads(path.read_bytes())
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path} is not JSON: {error}") from error
-    if not isinstance(values, dict):
-        raise ValueError(f"{path} is not a JSON object")
-    return values
 
 
 def _names(folders: Sequence[Path]) -> list[str]:

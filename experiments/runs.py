@@ -121,10 +121,15 @@ def _read_config(folder: Path) -> dict[str, Any]:
             f"`run` (={folder}) is no run folder: it has no {CONFIG_FILE}; name the --run-dir of "
             "a recipe"
         )
-    return _read_json(folder / CONFIG_FILE)
+    return read_json(folder / CONFIG_FILE)
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> dict[str, Any]:
+    """A file of a run folder.
+
+    Raises:
+        RunError: if it is not a JSON object that can be read.
+    """
     try:
         values = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError) as error:
@@ -152,7 +157,7 @@ def _data_facts(folder: Path, recipe: Recipe) -> DataFacts:
                 "are not known"
             )
         return DataFacts(facts.class_names, facts.side, facts.mean, facts.std)
-    values = _read_json(path)
+    values = read_json(path)
     try:
         return DataFacts(
             class_names=tuple(map(str, values["class_names"])),

@@ -1,10 +1,11 @@
-"""Time to the end of the first training step, from random weights on: cold, and with a warm cache.
+"""Time to random weights and of the first training step: cold, and with a warm cache.
 
     python -m experiments.benchmarks.compile_time --networks resnet50
 
-Each figure is of a process of its own, libraries imported: initialisation, compilation and the
-first step, batch 32 of 110 pixels, float32. The cache is JAX's persistent one, in a temporary
-folder; with it the convolutions are the portable ones (see `resnet_jax.ops.onednn`).
+Each row is of a process of its own, libraries imported: compilation and initialisation of the
+weights, then compilation and the first step, batch 32 of 110 pixels, float32. The cache is JAX's
+persistent one, in a temporary folder; with it the convolutions are the portable ones (see
+`resnet_jax.ops.onednn`).
 """
 
 from __future__ import annotations
@@ -20,12 +21,13 @@ from typing import Any
 from .harness import Summary, Worker, describe_machine, print_table, write_json
 
 KINDS = ("cold", "cold, filling a cache", "warm cache")
+JOBS = ("initial weights", "first step")
 
 
-def first_step_job(
+def first_jobs(
     *, variant: str, batch: int, size: int, cache: str | None
 ) -> dict[str, Callable[[], Any]]:
-    """Everything up to the end of the first step, as one run."""
+    """The two of them, to be run once and in their order."""
     import jax
 
     from .train_step import our_jobs
@@ -34,23 +36,29 @@ def first_step_job(
         jax.config.update("jax_compilation_cache_dir", cache)
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
 
-    def first_step() -> None:
-        our_jobs(variant=variant, batch=batch, size=size, jobs=("train step",))["train step"]()
+    built: dict[str, Callable[[], Any]] = {}
 
-    return {"first step": first_step}
+    def initialise() -> None:
+        built.update(our_jobs(variant=variant, batch=batch, size=size, jobs=("train step",)))
+
+    return dict(zip(JOBS, (initialise, lambda: built["train step"]()), strict=True))
 
 
-def measure(variant: str, batch: int, size: int, repeats: int) -> dict[str, Summary]:
-    """The first step without a cache, filling one, and with it."""
-    samples: dict[str, list[Any]] = {kind: [] for kind in KINDS}
+def measure(variant: str, batch: int, size: int, repeats: int) -> dict[str, dict[str, Summary]]:
+    """Both jobs without a cache, filling one, and with it."""
+    samples: dict[str, dict[str, list[Any]]] = {kind: {job: [] for job in JOBS} for kind in KINDS}
     for _ in range(repeats):
         with tempfile.TemporaryDirectory() as folder:
             for kind in KINDS:
                 cache = None if kind == "cold" else folder
                 arguments = {"variant": variant, "batch": batch, "size": size, "cache": cache}
-                with Worker(first_step_job, **arguments) as worker:
-                    samples[kind].append(worker.run("first step"))
-    return {kind: Summary.of(done) for kind, done in samples.items()}
+                with Worker(first_jobs, **arguments) as worker:
+                    for job in JOBS:
+                        samples[kind][job].append(worker.run(job))
+    return {
+        kind: {job: Summary.of(done) for job, done in of_jobs.items()}
+        for kind, of_jobs in samples.items()
+    }
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -72,11 +80,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     rows, figures = [], {}
     for variant in options.networks:
         measured = measure(variant, options.batch, options.size, options.repeats)
-        figures[variant] = {kind: asdict(summary) for kind, summary in measured.items()}
+        figures[variant] = {
+            kind: {job: asdict(summary) for job, summary in of_jobs.items()}
+            for kind, of_jobs in measured.items()
+        }
         cores = os.cpu_count() or 1
-        for kind, summary in measured.items():
-            rows.append([variant, kind, summary.wall, summary.cpu * cores])
-    print_table(["network", "first step", "seconds", "processor seconds"], rows)
+        for kind, of_jobs in measured.items():
+            cpu = sum(summary.cpu for summary in of_jobs.values()) * cores
+            rows.append([variant, kind, *(of_jobs[job].wall for job in JOBS), cpu])
+    print_table(["network", "start", *(f"{job}, s" for job in JOBS), "processor s of both"], rows)
     write_json(options.json, figures)
     return 0
 

@@ -397,6 +397,8 @@ class _Run:
         if store is None:
             return fresh, record
         step, damages = store.newest_whole() if resume else (None, {})
+        # Before the first process moves anything, all have seen the same.
+        processes.wait_for_all("checkpoints looked at")
         if step is None:
             with disk_errors_explained(store.folder.parent):
                 store.folder.mkdir(exist_ok=True)

@@ -117,6 +117,20 @@ def test_two_processes_fit_as_one_and_resume(tmp_path):
 
 
 @pytest.mark.slow
+def test_two_processes_set_a_damaged_checkpoint_aside(tmp_path):
+    losses, accuracies, leaves = fit_tiny(tmp_path / "single", epochs=2)
+    run(2, tmp_path, "fit", job="fit", steps=2)
+    newest = max((tmp_path / "run" / "checkpoints").iterdir(), key=lambda path: int(path.name))
+    (newest / "progress.json").write_text("{")
+    result = run(2, tmp_path, "again", job="fit", start=1, steps=2)
+    same(result, (losses, leaves, accuracies))
+    assert (tmp_path / "run" / "damaged" / newest.name / "progress.json").read_text() == "{"
+    said = f"Warning: checkpoint {newest.name} is damaged (progress.json"
+    assert said in (tmp_path / "again-0.txt").read_text()
+    assert "Warning" not in (tmp_path / "again-1.txt").read_text()
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("parallel", ["jit", "pmap"])
 def test_four_processes_as_one_and_resume(tmp_path, parallel):
     same(run(4, tmp_path, "whole", parallel=parallel), single())

@@ -117,7 +117,7 @@ MISTAKES = {
     "no config": (remove("config.json"), "is not a run folder: it has no config.json"),
     "no log": (remove("metrics.jsonl"), "is not a run folder: it has no metrics.jsonl"),
     "empty": (spoil("metrics.jsonl", ""), "has not made a step yet"),
-    "config": (spoil("config.json", "{"), "config.json is not JSON"),
+    "config": (spoil("config.json", "{"), "config.json cannot be read as JSON"),
     "report": (spoil("report.json", "[]"), "report.json is not a JSON object"),
     "log": (spoil("metrics.jsonl", "x\n"), "metrics.jsonl, line 1 is not JSON"),
     "event": (spoil("metrics.jsonl", '{"event": "step"}\n'), "the log lacks 'loss'"),
