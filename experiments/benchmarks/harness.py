@@ -2,8 +2,10 @@
 
 A side is a function that builds its jobs, named runs without arguments. Each side has its own
 process because two libraries in one would share memory, threads and caches. A run waits for its
-result; the harness takes wall-clock seconds, processor seconds and the peak of the process's
-memory around it.
+result; the harness takes wall-clock and processor seconds around it. The peak of the process's
+memory is that of a run by itself, which begins with all free memory given back to the system. A
+timed run comes right after one that is not, as in a loop: what a process waits for, the system may
+have taken from its caches and its memory.
 """
 
 from __future__ import annotations
@@ -30,7 +32,10 @@ Run = Callable[[], Any]
 Build = Callable[..., Mapping[str, Run]]
 
 SETTLE_SECONDS = 0.2
-"""Pause before each run: idle threads of the side before may still be spinning."""
+"""Pause before each turn: idle threads of the side before may still be spinning."""
+
+LONG_SECONDS = 10.0
+"""A run that takes longer is timed without another before it."""
 
 
 @dataclass(frozen=True)
@@ -40,12 +45,10 @@ class Sample:
     Attributes:
         wall: seconds.
         cpu: processor seconds of all threads.
-        peak: bytes of memory at most, above those before the side was built.
     """
 
     wall: float
     cpu: float
-    peak: int
 
 
 @dataclass(frozen=True)
@@ -55,23 +58,23 @@ class Summary:
     Attributes:
         wall: seconds.
         cpu: processor seconds, divided by the number of processors.
-        peak: bytes of memory.
         runs: how many.
+        peak: bytes of memory at most, above those before the side was built; 0 if not measured.
     """
 
     wall: float
     cpu: float
-    peak: int
     runs: int
+    peak: int = 0
 
     @classmethod
-    def of(cls, samples: Sequence[Sample]) -> Summary:
+    def of(cls, samples: Sequence[Sample], peak: int = 0) -> Summary:
         """The medians of samples."""
         return cls(
             wall=statistics.median(sample.wall for sample in samples),
             cpu=statistics.median(sample.cpu for sample in samples) / (os.cpu_count() or 1),
-            peak=int(statistics.median(sample.peak for sample in samples)),
             runs=len(samples),
+            peak=peak,
         )
 
     def seconds(self, clock: str) -> float:
@@ -100,9 +103,15 @@ class Worker:
 
     def run(self, job: str) -> Sample:
         """Runs a job once."""
-        self._connection.send(job)
+        self._connection.send((job, False))
         sample: Sample = self._answer()
         return sample
+
+    def peak(self, job: str) -> int:
+        """Runs a job once, for its memory: bytes above those before the side was built."""
+        self._connection.send((job, True))
+        peak: int = self._answer()
+        return peak
 
     def _answer(self) -> Any:
         try:
@@ -137,13 +146,14 @@ def _serve(connection: Connection, build: Build, arguments: dict[str, Any]) -> N
         runs = build(**arguments)
         connection.send(list(runs))
         while True:
-            job = connection.recv()
+            job, for_memory = connection.recv()
             gc.collect()
-            _forget_peak()
+            if for_memory:
+                _forget_peak()
             wall, cpu = time.perf_counter(), time.process_time()
             runs[job]()
             wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
-            connection.send(Sample(wall, cpu, _memory("VmHWM") - before))
+            connection.send(_memory("VmHWM") - before if for_memory else Sample(wall, cpu))
     except EOFError:
         return
     except Exception:
@@ -176,7 +186,7 @@ def compare(
 
     Args:
         sides: how to build each.
-        repeats: runs of each job, after one to warm up.
+        repeats: timed runs of each job.
         budget: seconds of a side's job, after which it is run no more.
 
     Returns:
@@ -188,20 +198,25 @@ def compare(
             for name, (build, arguments) in sides.items()
         }
         samples: dict[str, dict[str, list[Sample]]] = {}
-        warm: dict[tuple[str, str], float] = {}
+        peaks: dict[tuple[str, str], int] = {}
+        long: dict[tuple[str, str], bool] = {}
         for name, worker in workers.items():
             for job in worker.jobs:
                 samples.setdefault(job, {})[name] = []
-                warm[job, name] = worker.run(job).wall
+                worker.run(job)
+                long[job, name] = worker.run(job).wall > LONG_SECONDS
+                peaks[job, name] = worker.peak(job)
         for _ in range(repeats):
             for job, of_sides in samples.items():
                 for name, done in of_sides.items():
                     if done and sum(sample.wall for sample in done) > budget:
                         continue
                     time.sleep(SETTLE_SECONDS)
+                    if not long[job, name]:
+                        workers[name].run(job)
                     done.append(workers[name].run(job))
     return {
-        job: {name: Summary.of(done) for name, done in of_sides.items()}
+        job: {name: Summary.of(done, peaks[job, name]) for name, done in of_sides.items()}
         for job, of_sides in samples.items()
     }
 
