@@ -90,17 +90,27 @@ def test_grad_cam_behind_a_relu():
     # With a head that is above 0 the map is, too.
     params = {**params, "fc": jax.tree.map(jnp.abs, params["fc"])}
 
-    def with_bias(bias):
-        return {"params": {**params, "first_0": {**params["first_0"], "bias": bias}}}
+    def with_bias(bias, threshold=0.0):
+        changes = {"first_0": {"bias": bias}, "second_0": {"bias": -threshold}}
+        changed = {block: {**params[block], **change} for block, change in changes.items()}
+        return {"params": {**params, **changed}}
 
-    def score(bias):
-        return model.apply(with_bias(bias), IMAGES[:1])[0, 2]
+    def first_maps(variables):
+        return np.asarray(model.apply(variables, IMAGES[:1], method="features")["first"])
 
     bias = jnp.full((1, 1, 1, 3), 10.0)
-    maps = np.asarray(model.apply(with_bias(bias), IMAGES[:1], method="features")["first"])
+    # The second stage's ReLU cuts off about half of the pixels, so that the gradient varies.
+    scaled = first_maps(with_bias(bias, jnp.zeros((1, 1, 1, 3)))) * params["second_0"]["factor"]
+    threshold = jnp.median(scaled, axis=(1, 2), keepdims=True)
+
+    def score(bias):
+        return model.apply(with_bias(bias, threshold), IMAGES[:1])[0, 2]
+
+    variables = with_bias(bias, threshold)
+    maps = first_maps(variables)
     assert maps.min() > 0
     expected = weighted(maps, np.asarray(jax.grad(score)(bias)) / 24)
-    cam = grad_cam(model, with_bias(bias), IMAGES[:1], np.array([2]), stage="first")
+    cam = grad_cam(model, variables, IMAGES[:1], np.array([2]), stage="first")
     np.testing.assert_allclose(cam, expected, rtol=1e-4)
 
 
