@@ -107,6 +107,11 @@ class Worker:
         sample: Sample = self._answer()
         return sample
 
+    def turn(self, job: str) -> Sample:
+        """Runs a job, and once more to be timed unless that took long."""
+        sample = self.run(job)
+        return sample if sample.wall > LONG_SECONDS else self.run(job)
+
     def peak(self, job: str) -> int:
         """Runs a job once, for its memory: bytes above those before the side was built."""
         self._connection.send((job, True))
@@ -199,12 +204,10 @@ def compare(
         }
         samples: dict[str, dict[str, list[Sample]]] = {}
         peaks: dict[tuple[str, str], int] = {}
-        long: dict[tuple[str, str], bool] = {}
         for name, worker in workers.items():
             for job in worker.jobs:
                 samples.setdefault(job, {})[name] = []
                 worker.run(job)
-                long[job, name] = worker.run(job).wall > LONG_SECONDS
                 peaks[job, name] = worker.peak(job)
         for _ in range(repeats):
             for job, of_sides in samples.items():
@@ -212,9 +215,7 @@ def compare(
                     if done and sum(sample.wall for sample in done) > budget:
                         continue
                     time.sleep(SETTLE_SECONDS)
-                    if not long[job, name]:
-                        workers[name].run(job)
-                    done.append(workers[name].run(job))
+                    done.append(workers[name].turn(job))
     return {
         job: {name: Summary.of(done, peaks[job, name]) for name, done in of_sides.items()}
         for job, of_sides in samples.items()
