@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Protocol
 
 import jax
@@ -182,6 +183,8 @@ class BatchNorm(nn.Module):
         return ((x - mean) * factor + bias).astype(dtype)
 
 
+# Under `jit`, so that layers of one width are traced once.
+@partial(jax.jit, static_argnums=2)
 def _blend(old: Array, new: Array, decay: float) -> Array:
     return decay * old + (1.0 - decay) * new.astype(old.dtype)
 

@@ -60,6 +60,8 @@ def _forward(
     return _convolution(window, x, kernel), (x, kernel)
 
 
+# Under `jit`, so that layers of one shape are traced once.
+@partial(jax.jit, static_argnums=0)
 def _backward(
     window: Window, residuals: tuple[jax.Array, jax.Array], g: jax.Array
 ) -> tuple[jax.Array, jax.Array]:

@@ -72,6 +72,8 @@ def _normalise(
     return _forward(epsilon, axis_name, x, scale, bias, shift)[0]
 
 
+# Under `jit`, as `_backward` is, so that layers of one shape are traced once.
+@partial(jax.jit, static_argnums=(0, 1))
 def _forward(
     epsilon: float,
     axis_name: str | None,
@@ -97,6 +99,7 @@ def _forward(
     return (y.astype(x.dtype), mean, var), (x, scale, shift, mean, inverse)
 
 
+@partial(jax.jit, static_argnums=(0, 1))
 def _backward(
     epsilon: float,
     axis_name: str | None,

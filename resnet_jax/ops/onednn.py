@@ -48,13 +48,6 @@ def is_usable(context: Any, operand: Any) -> bool:
     return BUILT_IN and full and not kept and _runs_whole(context.axis_context)
 
 
-def convolves_fast(window: Window, kernel_shape: tuple[int, ...]) -> bool:
-    """Whether oneDNN has a vectorised convolution for such a kernel."""
-    lanes = 8 if window.groups == 1 else 4
-    per_group = (kernel_shape[2], kernel_shape[3] // window.groups)
-    return all(channels % lanes == 0 for channels in per_group)
-
-
 def contracts_fast(pixels: int, channels: int, features: int) -> bool:
     """Whether oneDNN's product of a transposed matrix is faster than XLA's."""
     return pixels <= FEW_PIXELS or channels * features < FEW_RESULTS

@@ -68,8 +68,7 @@ def _lower_with(ctx: Any, function: Callable[..., jax.Array], *operands: Any) ->
 
 def _lower_convolution_for_cpu(ctx: Any, x: Any, kernel: Any, *, window: Window) -> Any:
     usable = onednn.is_usable(ctx.module_context, ctx.avals_in[0])
-    fast = usable and onednn.convolves_fast(window, ctx.avals_in[1].shape)
-    forward = onednn.convolve if fast else portable.forward
+    forward = onednn.convolve if usable else portable.forward
     return _lower_with(ctx, partial(forward, window), x, kernel)
 
 
