@@ -26,6 +26,7 @@ import jax
 import orbax.checkpoint as ocp
 
 from .integrity import find_damage, write_manifest
+from .processes import first_line
 from .state import TrainState
 
 FORMAT_VERSION = 1
@@ -235,7 +236,7 @@ class CheckpointStore:
         except Exception as error:  # Orbax and TensorStore raise many kinds.
             raise CheckpointError(
                 f"cannot read the state of checkpoint {self.folder / str(step)}: "
-                f"{_first_line(error)}"
+                f"{first_line(error)}"
             ) from error
 
     def _complete(self) -> None:
@@ -254,7 +255,7 @@ class CheckpointStore:
         except Exception as error:  # Orbax and TensorStore raise many kinds.
             step = "" if self._saving is None else f" of step {self._saving[0]}"
             raise CheckpointError(
-                f"cannot save the checkpoint{step} in {self.folder}: {_first_line(error)}. "
+                f"cannot save the checkpoint{step} in {self.folder}: {first_line(error)}. "
                 "Checkpoints from before are whole; go on from them where there is room"
             ) from error
 
@@ -280,9 +281,3 @@ def _is_not_from_orbax(record: logging.LogRecord) -> bool:
 
 def _refuse(constant: str) -> None:
     raise ValueError(f"{constant} is not JSON")
-
-
-def _first_line(error: BaseException) -> str:
-    """The beginning of a message that may go on for pages."""
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    return lines[0][:300].rstrip(".: ")

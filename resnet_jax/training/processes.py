@@ -87,7 +87,7 @@ def initialize(
             return
         where = "the cluster" if coordinator is None else f"`coordinator` (={coordinator})"
         raise ProcessError(
-            f"{where} could not be joined within {timeout} s: {_first_line(error)}; check that "
+            f"{where} could not be joined within {timeout} s: {first_line(error)}; check that "
             "all processes were started and can reach its port"
         ) from error
 
@@ -161,7 +161,7 @@ def losses_explained() -> Iterator[None]:
             raise
         raise ProcessError(
             f"process {jax.process_index()} of {jax.process_count()} has lost another one: "
-            f"{_first_line(error)}. The last checkpoint is whole; start all of them again, to go "
+            f"{first_line(error)}. The last checkpoint is whole; start all of them again, to go "
             "on from it"
         ) from error
 
@@ -179,6 +179,7 @@ def end_at_once(message: str) -> NoReturn:
     os._exit(1)
 
 
-def _first_line(error: BaseException) -> str:
+def first_line(error: BaseException) -> str:
+    """The beginning of a message that may go on for pages."""
     lines = str(error).strip().splitlines() or [type(error).__name__]
     return lines[0][:300].rstrip(".: ")
