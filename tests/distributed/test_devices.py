@@ -43,6 +43,17 @@ def test_eight_devices_as_one(kind, parallel, dtype, tolerance):
         np.testing.assert_allclose(leaf, wanted, rtol=tolerance, atol=tolerance * scale)
 
 
+def count_sums(part):
+    """How often a computation, or whatever its equations have as a parameter, sums over devices."""
+    if isinstance(part, (tuple, list)):
+        return sum(map(count_sums, part))
+    own = 0
+    for equation in getattr(getattr(part, "jaxpr", part), "eqns", ()):
+        own += equation.primitive.name.startswith("psum")
+        own += count_sums(list(equation.params.values()))
+    return own
+
+
 @pytest.mark.parametrize("parallel", ["jit", "pmap"])
 def test_nothing_is_exchanged_but_sums(parallel):
     """Every device keeps its examples: no activation and no parameter moves.
@@ -54,7 +65,8 @@ def test_nothing_is_exchanged_but_sums(parallel):
     state, batch = engine.replicate(job.fresh()), job.batch(0)
     lowered = job.step.lower(state, batch, job.key)
     norms = sum(path[-1].key == "mean" for path, _ in tree_leaves_with_path(state.batch_stats))
-    assert lowered.as_text().count("stablehlo.all_reduce") == 2 * norms + 1
+    sums = count_sums(jax.make_jaxpr(job.step)(state, batch, job.key))
+    assert sums == 2 * norms + 1
     text = lowered.compile().as_text()
     for other in ("all-gather", "all-to-all", "collective-permute", "reduce-scatter"):
         assert f" {other}(" not in text
