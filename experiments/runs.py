@@ -22,6 +22,7 @@ from resnet_jax.models import ResNet
 from resnet_jax.training import CheckpointError, CheckpointStore
 from resnet_jax.training.identity import layout
 from resnet_jax.training.integrity import find_damage
+from resnet_jax.training.messages import first_line
 
 from .config import Recipe
 from .recipe import CONFIG_FILE, make_model
@@ -196,8 +197,7 @@ def _read_checkpoint(
         with ocp.PyTreeCheckpointer() as checkpointer:
             restored = checkpointer.restore((origin / "state").absolute(), args=args)
     except Exception as error:  # Orbax and TensorStore raise many kinds.
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
-        raise CheckpointError(f"cannot read checkpoint {origin}: {reason}") from error
+        raise CheckpointError(f"cannot read checkpoint {origin}: {first_line(error)}") from error
     return step, jax.device_put(restored["ema"] if averaged else restored)
 
 

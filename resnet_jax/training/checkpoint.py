@@ -26,7 +26,7 @@ import jax
 import orbax.checkpoint as ocp
 
 from .integrity import find_damage, write_manifest
-from .processes import first_line
+from .messages import first_line
 from .state import TrainState
 
 FORMAT_VERSION = 1

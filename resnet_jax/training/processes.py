@@ -18,6 +18,8 @@ import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
+from .messages import first_line
+
 CONNECT_SECONDS = 300
 """How long processes wait for each other at the start."""
 
@@ -177,9 +179,3 @@ def end_at_once(message: str) -> NoReturn:
     print(message, file=sys.stderr, flush=True)
     sys.stdout.flush()
     os._exit(1)
-
-
-def first_line(error: BaseException) -> str:
-    """The beginning of a message that may go on for pages."""
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    return lines[0][:300].rstrip(".: ")
