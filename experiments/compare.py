@@ -18,10 +18,10 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
-from resnet_jax.evaluation import plot_overlay, save_figure, write_report
-from resnet_jax.evaluation.atomic import atomic_path
+from resnet_jax.evaluation import plot_overlay, save_figure
 from resnet_jax.evaluation.figures.curves import running_average
-from resnet_jax.training import read_log
+from resnet_jax.run import read_log
+from resnet_jax.storage import atomic_path, write_json
 
 from .evaluate import averaging_window
 from .runs import read_json
@@ -255,7 +255,7 @@ def compare(comparison: Comparison, console: Console | None = None) -> None:
         text += f"\n# Differences\n\n{_markdown(changed)}"
     with atomic_path(out / "comparison.md") as temporary:
         temporary.write_text(text, encoding="utf-8")
-    write_report(
+    write_json(
         out / "comparison.json",
         {"runs": {run.name: run.summary() for run in runs}, "differences": differences(runs)},
     )

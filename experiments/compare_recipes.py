@@ -21,8 +21,8 @@ from typing import Any
 import numpy as np
 import tyro
 
-from resnet_jax.evaluation import write_report
-from resnet_jax.training import Interrupted, NonFiniteLossError
+from resnet_jax.run import Interrupted, NonFiniteLossError
+from resnet_jax.storage import write_json
 
 from .recipe import CONFIG_FILE, Recipe, run
 
@@ -96,7 +96,7 @@ def compare(comparison: Comparison) -> dict[str, Any]:
         name: _summary([_report(comparison, name, seed) for seed in comparison.seeds])
         for name in comparison.recipes
     }
-    write_report(comparison.run_dir / "comparison.json", results)
+    write_json(comparison.run_dir / "comparison.json", results)
     table = _table(results)
     (comparison.run_dir / "comparison.md").write_text(table, encoding="utf-8")
     print(table, end="")

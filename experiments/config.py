@@ -15,7 +15,8 @@ import tyro
 from resnet_jax.data import DATASETS, Transform
 from resnet_jax.data.augment import AUGMENTATIONS, Augmentation, Pipeline, make_augmentation
 from resnet_jax.models import VARIANTS
-from resnet_jax.training import FitConfig, make_optimizer
+from resnet_jax.run import FitConfig
+from resnet_jax.training import make_optimizer
 
 DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
 RECIPES = ("default", "tutorial")

@@ -37,9 +37,9 @@ from resnet_jax.evaluation import (
     save_figure,
     show_examples,
     write_page,
-    write_report,
 )
-from resnet_jax.training import FitResult, Logbook, Reporter, read_log
+from resnet_jax.run import FitResult, Logbook, Reporter, read_log
+from resnet_jax.storage import write_json
 
 EXAMPLES = 15
 EXPLAINED = 4
@@ -141,7 +141,7 @@ def evaluate(
         "environment": environment(),
         "config": config,
     }
-    write_report(run_dir / "report.json", report)
+    write_json(run_dir / "report.json", report)
     mistakes = [
         Mistake(
             index=int(index),

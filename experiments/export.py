@@ -26,10 +26,9 @@ from typing import Annotated, Any, Literal, cast
 import tyro
 
 from resnet_jax.data import Transform
-from resnet_jax.evaluation import write_report
-from resnet_jax.evaluation.atomic import atomic_path
 from resnet_jax.evaluation.export import OUTPUTS, PLATFORMS, to_stablehlo
 from resnet_jax.models import save_weights
+from resnet_jax.storage import atomic_path, write_json
 
 from .config import choice
 from .runs import CHOICES, Choice, Run, exit_code, open_run
@@ -139,7 +138,7 @@ def export(run: Run, options: Options) -> dict[str, Any]:
             "input": f"{options.input}[batch, {', '.join(map(str, shape))}]",
             "output": f"float32[batch, {len(run.data.class_names)}] {options.output}",
         }
-    write_report(path.with_suffix(".json"), description)
+    write_json(path.with_suffix(".json"), description)
     return description
 
 

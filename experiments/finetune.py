@@ -29,7 +29,7 @@ from resnet_jax.data import Dataset, load_image_folder
 from resnet_jax.data.facts import FACTS
 from resnet_jax.models import WeightsError, load_weights
 from resnet_jax.models.freezing import STAGES, rest_batch_norm, stage_of, stages_up_to
-from resnet_jax.training import Reporter, Task
+from resnet_jax.run import Reporter, Task
 from resnet_jax.training.stagewise import make_stagewise_optimizer
 
 from . import recipe

@@ -27,30 +27,33 @@ from jax import Array
 
 from resnet_jax.data import Arrays, Dataset, Transform, load_dataset, split_indices
 from resnet_jax.data.augment import Pipeline
-from resnet_jax.evaluation import FlipAveraged, write_report
+from resnet_jax.evaluation import FlipAveraged
 from resnet_jax.models import ResNet, create_model
-from resnet_jax.training import (
+from resnet_jax.run import (
     CheckpointError,
     CheckpointStore,
-    Engine,
     FitConfig,
     History,
     Interrupted,
     NonFiniteLossError,
-    ReduceLROnPlateau,
     Reporter,
-    Schedule,
     Task,
-    TrainState,
-    cross_entropy,
     fit,
-    make_optimizer,
     processes,
     run_lock,
     steps_per_epoch,
 )
-from resnet_jax.training.identity import check_identity
-from resnet_jax.training.run_folder import disk_errors_explained
+from resnet_jax.run.folder import disk_errors_explained
+from resnet_jax.run.identity import check_identity
+from resnet_jax.storage import write_json
+from resnet_jax.training import (
+    Engine,
+    ReduceLROnPlateau,
+    Schedule,
+    TrainState,
+    cross_entropy,
+    make_optimizer,
+)
 
 from .config import ANNEALED, DTYPES, PRESETS, Recipe, check, resolved_dtype
 from .evaluate import evaluate
@@ -197,7 +200,7 @@ def _recorded(config: Recipe, *, when: bool) -> Iterator[None]:
     except (Interrupted, NonFiniteLossError) as error:
         stopped = error
     if when:
-        write_report(config.run_dir / CONFIG_FILE, asdict(config))
+        write_json(config.run_dir / CONFIG_FILE, asdict(config))
     if stopped is not None:
         raise stopped
 
@@ -354,7 +357,7 @@ def run_job(
             if processes.is_first():
                 # Another run may have come before.
                 _check_run_dir(config)
-                write_report(config.run_dir / CONFIG_FILE, asdict(config))
+                write_json(config.run_dir / CONFIG_FILE, asdict(config))
                 if begin is not None:
                     begin(config, dataset)
         elif not CheckpointStore(config.run_dir / "checkpoints").steps:

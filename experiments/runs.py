@@ -17,12 +17,11 @@ import orbax.checkpoint as ocp
 
 from resnet_jax.data import Transform
 from resnet_jax.data.facts import FACTS
-from resnet_jax.evaluation import write_report
 from resnet_jax.models import ResNet
-from resnet_jax.training import CheckpointError, CheckpointStore
-from resnet_jax.training.identity import layout
-from resnet_jax.training.integrity import find_damage
-from resnet_jax.training.messages import first_line
+from resnet_jax.run import CheckpointError, CheckpointStore
+from resnet_jax.run.identity import layout
+from resnet_jax.storage import first_line, write_json
+from resnet_jax.storage.manifest import find_damage
 
 from .config import Recipe
 from .recipe import CONFIG_FILE, make_model
@@ -54,7 +53,7 @@ class DataFacts(NamedTuple):
 
     def save(self, run_dir: Path) -> None:
         """Writes ``data.json``."""
-        write_report(run_dir / DATA_FILE, self._asdict())
+        write_json(run_dir / DATA_FILE, self._asdict())
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ Attributes:
     VARIANTS: the table of the named variants, a read-only mapping from name to `Variant`.
 """
 
-from . import data, evaluation, models, ops, training
+from . import data, evaluation, models, ops, run, training
 from .data import (
     Arrays,
     Dataset,
@@ -46,19 +46,15 @@ from .models import (
     wide_resnet50_2,
     wide_resnet101_2,
 )
+from .run import FitConfig, FitResult, History, Task, fit
 from .training import (
     Batch,
     Engine,
-    FitConfig,
-    FitResult,
-    History,
     PlateauState,
     ReduceLROnPlateau,
     Schedule,
-    Task,
     TrainState,
     create_state,
-    fit,
     make_eval_step,
     make_optimizer,
     make_train_step,
@@ -114,6 +110,7 @@ __all__ = [
     "resnext50_32x4d",
     "resnext101_32x8d",
     "resnext101_64x4d",
+    "run",
     "save_weights",
     "set_learning_rate",
     "show_examples",

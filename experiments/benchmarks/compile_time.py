@@ -5,7 +5,7 @@
 Each row is of a process of its own, libraries imported: compilation and initialisation of the
 weights, then compilation and the first step, batch 32 of 110 pixels, float32. The cache is JAX's
 persistent one, in a temporary folder; with it the convolutions are the portable ones (see
-`resnet_jax.ops.onednn`).
+`resnet_jax.ops.conv.onednn`).
 """
 
 from __future__ import annotations

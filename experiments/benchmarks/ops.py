@@ -9,8 +9,8 @@ medians over runs that alternate between the sides. Torch runs in the better of 
 layouts, where it is installed. On a machine that others use as well, `--clock cpu` is steadier:
 processor seconds divided by the number of processors.
 
-The constants of `resnet_jax.ops.cpu` and `resnet_jax.ops.portable` come from this table: change
-one, run the rows that it touches, keep the better.
+The constants of `resnet_jax.ops.conv.cpu` and `resnet_jax.ops.conv.portable` come from this table:
+change one, run the rows that it touches, keep the better.
 """
 
 from __future__ import annotations

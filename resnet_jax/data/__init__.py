@@ -7,8 +7,8 @@ Attributes:
 from .base import Arrays, Dataset, DatasetError
 from .batches import epoch_permutation, eval_batches, num_batches
 from .datasets import DATASETS, default_data_dir, load_dataset
-from .folder import ImageFolder, load_image_folder
 from .image_files import ImageFileError, read_images
+from .sources.folder import ImageFolder, load_image_folder
 from .split import split_indices
 from .transforms import Transform
 

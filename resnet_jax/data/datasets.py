@@ -6,10 +6,10 @@ import os
 from pathlib import Path
 
 from .base import Arrays, Dataset, DatasetError, array_digest, combined_digest
-from .cifar import load_cifar
-from .digits import load_digits
 from .facts import FACTS
-from .fashion import DEBIAN_FOLDER, load_fashion_mnist
+from .sources.cifar import load_cifar
+from .sources.digits import load_digits
+from .sources.fashion import DEBIAN_FOLDER, load_fashion_mnist
 
 DATASETS: tuple[str, ...] = tuple(FACTS)
 """Names of the data sets that `load_dataset` knows."""

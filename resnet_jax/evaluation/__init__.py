@@ -3,6 +3,7 @@
 from .accuracy import ClassScores, accuracy, class_report, per_class_accuracy
 from .calibration import Calibration, calibration
 from .confusion import confusion_labels, confusion_matrix
+from .environment import environment
 from .export import to_stablehlo
 from .figures import (
     plot_accuracy,
@@ -17,7 +18,6 @@ from .figures import (
 from .flip import FlipAveraged
 from .page import Mistake, most_confident_mistakes, write_page
 from .predict import predict_logits
-from .report import environment, write_report
 from .saliency import grad_cam, input_saliency
 
 __all__ = [
@@ -46,5 +46,4 @@ __all__ = [
     "show_examples",
     "to_stablehlo",
     "write_page",
-    "write_report",
 ]

@@ -17,9 +17,8 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 
-from .atomic import atomic_path
+from ..storage import atomic_path, to_plain
 from .figures.svg import inline_svg
-from .report import plain
 from .validation import class_indices
 
 TABLE_CLASSES = 30
@@ -85,7 +84,7 @@ def write_page(
             `grad_cam` and `examples`.
         mistakes: shown in their order.
     """
-    values = plain(report, "report")
+    values = to_plain(report, "report", nan=True)
     text = _ENVIRONMENT.get_template("report.html").render(
         title=title,
         report=values,

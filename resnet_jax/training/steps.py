@@ -27,8 +27,8 @@ from jax.flatten_util import ravel_pytree
 
 from .batches import Batch, Epoch, EvalBatch, EvalPlan
 from .ema import check_decay, update_ema
+from .engine import Engine, Parallel
 from .optimizer import get_learning_rate, set_learning_rate
-from .parallel import Engine, Parallel
 from .schedules import Schedule
 from .state import TrainState
 

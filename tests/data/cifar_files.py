@@ -8,7 +8,7 @@ import tarfile
 
 import numpy as np
 
-from resnet_jax.data import archives as archives_module
+from resnet_jax.data.sources import archives as archives_module
 
 
 class CifarFiles:

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from resnet_jax.data import DatasetError
-from resnet_jax.data.archives import ARCHIVES, identify, read_archive
+from resnet_jax.data.sources.archives import ARCHIVES, identify, read_archive
 
 from .cifar_files import CifarFiles, admit, python2_batch, write_tar
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from resnet_jax.data import DatasetError, load_dataset
-from resnet_jax.data import cifar as cifar_module
 from resnet_jax.data.download import DownloadError
+from resnet_jax.data.sources import cifar as cifar_module
 
 from .cifar_files import CifarFiles, admit
 

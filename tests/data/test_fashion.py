@@ -5,7 +5,8 @@ import gzip
 import numpy as np
 import pytest
 
-from resnet_jax.data import DatasetError, fashion, load_dataset
+from resnet_jax.data import DatasetError, load_dataset
+from resnet_jax.data.sources import fashion
 
 from .idx_files import idx_bytes, some_images, write_pair
 

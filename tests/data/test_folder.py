@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from resnet_jax.data import DatasetError
-from resnet_jax.data.folder import channel_statistics, load_image_folder
+from resnet_jax.data.sources.folder import channel_statistics, load_image_folder
 
 
 def make(root, counts, *, level=10):

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from resnet_jax.data import DatasetError
-from resnet_jax.data.idx import read_idx, read_pair
+from resnet_jax.data.sources.idx import read_idx, read_pair
 
 from .idx_files import idx_bytes, some_images, write_pair
 

@@ -7,7 +7,7 @@ import pickle
 import numpy as np
 import pytest
 
-from resnet_jax.data.unpickle import load_arrays
+from resnet_jax.data.sources.unpickle import load_arrays
 
 from .cifar_files import python2_batch
 

@@ -17,7 +17,8 @@ import numpy as np
 import pytest
 from tiny import Job, first_devices, fit_tiny, host
 
-from resnet_jax.training import CheckpointStore, Engine, processes, read_log
+from resnet_jax.run import CheckpointStore, processes, read_log
+from resnet_jax.training import Engine
 
 HERE = Path(__file__).parent
 STEPS = 5

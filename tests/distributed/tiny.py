@@ -7,16 +7,14 @@ from sklearn.datasets import load_digits
 
 import resnet_jax as rj
 from resnet_jax.data import Arrays, Transform
+from resnet_jax.run import FitConfig, Task, fit
 from resnet_jax.training import (
     Batch,
     Engine,
     EvalPlan,
-    FitConfig,
-    Task,
     create_state,
     cross_entropy,
     eval_order,
-    fit,
     make_eval_step,
     make_optimizer,
     make_train_step,

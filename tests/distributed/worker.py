@@ -9,7 +9,8 @@ import jax
 import numpy as np
 from tiny import Job, fit_tiny, host
 
-from resnet_jax.training import CheckpointStore, Engine, processes
+from resnet_jax.run import CheckpointStore, processes
+from resnet_jax.training import Engine
 
 
 @dataclass

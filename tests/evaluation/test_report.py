@@ -10,7 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from resnet_jax.evaluation import environment, per_class_accuracy, write_report
+from resnet_jax.evaluation import environment, per_class_accuracy
+from resnet_jax.storage import write_json
 
 
 def strict_load(path):
@@ -22,7 +23,7 @@ def strict_load(path):
 
 def test_writes_what_it_was_given(tmp_path):
     path = tmp_path / "runs" / "report.json"
-    write_report(
+    write_json(
         path,
         {
             "test_accuracy": 0.75,
@@ -48,7 +49,7 @@ def test_writes_what_it_was_given(tmp_path):
 
 def test_arrays_and_scalars_become_numbers(tmp_path):
     path = tmp_path / "report.json"
-    write_report(
+    write_json(
         path,
         {
             "int": np.int64(2**40),
@@ -81,7 +82,7 @@ def test_numbers_that_json_lacks_become_null(tmp_path):
         "half": jnp.array(jnp.inf, jnp.bfloat16),
         "per_class": per_class_accuracy([[1, 1], [0, 0]]),
     }
-    write_report(path, values)
+    write_json(path, values)
     assert strict_load(path) == {
         "nan": None,
         "inf": None,
@@ -104,7 +105,7 @@ def test_what_json_cannot_hold_is_refused_and_the_old_report_stays(tmp_path, map
     path = tmp_path / "report.json"
     path.write_text("old")
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
-        write_report(path, mapping)
+        write_json(path, mapping)
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
 
@@ -121,13 +122,13 @@ def test_environment_names_versions_and_devices(tmp_path):
     assert result["device_kind"] == jax.devices()[0].device_kind
     assert result["device_count"] == jax.device_count()
     assert result["process_count"] == 1
-    write_report(tmp_path / "environment.json", result)
+    write_json(tmp_path / "environment.json", result)
     assert strict_load(tmp_path / "environment.json") == result
 
 
 def test_a_package_that_is_not_installed_has_no_version(monkeypatch):
     monkeypatch.setattr(
-        "resnet_jax.evaluation.report._PACKAGES", {"jax": "jax", "none": "no-such-distribution-x"}
+        "resnet_jax.storage._PACKAGES", {"jax": "jax", "none": "no-such-distribution-x"}
     )
     versions = environment()["versions"]
     assert versions["none"] is None

@@ -6,7 +6,7 @@ import re
 import pytest
 
 from experiments import compare
-from resnet_jax.training import Logbook
+from resnet_jax.run import Logbook
 
 
 def make_run(folder, *, epochs=2, steps=3, extra=0, finished=True, **config):

@@ -14,16 +14,16 @@ from sklearn.datasets import load_digits
 from experiments.evaluate import evaluate
 from resnet_jax.data import Arrays, Dataset, Transform
 from resnet_jax.evaluation import FlipAveraged
-from resnet_jax.training import (
+from resnet_jax.run import (
     FitResult,
     History,
     Logbook,
     Reporter,
-    TrainState,
     event_files,
     read_event_file,
     read_log,
 )
+from resnet_jax.training import TrainState
 
 
 class Two(nn.Module):

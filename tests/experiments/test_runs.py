@@ -10,7 +10,7 @@ import pytest
 from tiny_runs import BEST, LAST, write_run
 
 from experiments.runs import DataFacts, RunError, exit_code, open_run
-from resnet_jax.training import CheckpointError
+from resnet_jax.run import CheckpointError
 
 pytestmark = pytest.mark.usefixtures("small_networks")
 

@@ -9,8 +9,9 @@ import numpy as np
 
 import resnet_jax as rj
 from experiments import recipe
-from resnet_jax.training import CheckpointStore, TrainState
-from resnet_jax.training.identity import layout
+from resnet_jax.run import CheckpointStore
+from resnet_jax.run.identity import layout
+from resnet_jax.training import TrainState
 
 CONFIG = recipe.Recipe(dataset="digits", stem="cifar", resize=12, crop=10)
 BEST, LAST = 20, 40

@@ -9,7 +9,8 @@ import pytest
 from jax.experimental.compilation_cache import compilation_cache
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
-from resnet_jax.ops import conv2d, onednn
+from resnet_jax.ops import conv2d
+from resnet_jax.ops.conv import onednn
 
 from .test_conv import assert_like_plain, normal
 

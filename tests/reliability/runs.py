@@ -14,17 +14,17 @@ from sklearn.datasets import load_digits
 
 import resnet_jax as rj
 from resnet_jax.data import Arrays
-from resnet_jax.training import (
+from resnet_jax.run import (
     FitConfig,
     Reporter,
     Task,
     event_files,
     fit,
-    make_optimizer,
     read_event_file,
     read_log,
 )
-from resnet_jax.training.event_file import SCALARS
+from resnet_jax.run.sinks.event_file import SCALARS
+from resnet_jax.training import make_optimizer
 
 from .tiny_run import Linear
 

@@ -5,8 +5,8 @@ import shutil
 
 import pytest
 
-from resnet_jax.training import CheckpointError
-from resnet_jax.training.integrity import find_damage
+from resnet_jax.run import CheckpointError
+from resnet_jax.storage.manifest import find_damage
 
 from .runs import assert_same, contents
 

@@ -18,16 +18,16 @@ from rich.console import Console
 
 import resnet_jax as rj
 from resnet_jax.data import Arrays
-from resnet_jax.training import (
+from resnet_jax.run import (
     CheckpointError,
     FitConfig,
     NonFiniteLossError,
     RunFolderError,
-    make_optimizer,
     run_lock,
 )
-from resnet_jax.training.checkpoint import FORMAT_VERSION
-from resnet_jax.training.integrity import find_damage, write_manifest
+from resnet_jax.run.checkpoints import FORMAT_VERSION
+from resnet_jax.storage.manifest import find_damage, write_manifest
+from resnet_jax.training import make_optimizer
 
 from .runs import CONFIG, ROOT, TIMEOUT, Linear, assert_same, contents, start_tiny_run
 
@@ -56,7 +56,7 @@ def test_a_second_run_in_the_folder(run, whole, tmp_path):
     code = """
 import sys
 from pathlib import Path
-from resnet_jax.training import run_lock
+from resnet_jax.run import run_lock
 try:
     with run_lock(Path(sys.argv[1])):
         pass

@@ -17,9 +17,10 @@ import resnet_jax as rj
 from experiments import cifar_resnet34, recipe
 from resnet_jax.data import download
 from resnet_jax.models.torch_weights import WeightsError
-from resnet_jax.training import CheckpointStore, RunRecord, create_state
-from resnet_jax.training.identity import check_identity
-from resnet_jax.training.integrity import write_manifest
+from resnet_jax.run import CheckpointStore, RunRecord
+from resnet_jax.run.identity import check_identity
+from resnet_jax.storage.manifest import write_manifest
+from resnet_jax.training import create_state
 
 from .runs import Linear
 

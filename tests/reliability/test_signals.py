@@ -10,7 +10,7 @@ import time
 import pytest
 from rich.console import Console
 
-from resnet_jax.training import Interrupted, StopRequest
+from resnet_jax.run import Interrupted, StopRequest
 
 from .runs import TIMEOUT, assert_same, log_of, start_tiny_run
 
@@ -52,7 +52,7 @@ def test_ten_moments(run, whole, tmp_path):
 @pytest.mark.parametrize("place", ["Train", "Validation"])
 def test_in_an_evaluation(run, whole, tmp_path, monkeypatch, place):
     """The state before it is saved, and it is done again; killed then, again."""
-    from resnet_jax.training import loop
+    from resnet_jax.run import fit as loop
 
     original = loop._Run._accuracy
 

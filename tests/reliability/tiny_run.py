@@ -19,7 +19,7 @@ from flax import linen as nn
 
 import resnet_jax as rj
 from experiments import recipe
-from resnet_jax.training import loop
+from resnet_jax.run import fit as loop
 
 CONFIG = recipe.Recipe(
     dataset="digits",

@@ -6,7 +6,8 @@ from sklearn.datasets import load_digits
 
 import resnet_jax as rj
 from resnet_jax.data import Arrays, Transform
-from resnet_jax.training import Task, make_optimizer
+from resnet_jax.run import Task
+from resnet_jax.training import make_optimizer
 
 
 def digits(count):

@@ -5,7 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 
 import resnet_jax as rj
-from resnet_jax.training import Engine, Resident, create_state, make_optimizer, make_train_step
+from resnet_jax.run import Resident
+from resnet_jax.training import Engine, create_state, make_optimizer, make_train_step
 
 STEPS = 60
 

@@ -15,16 +15,8 @@ from rich.console import Console
 import resnet_jax as rj
 from resnet_jax.data import Transform
 from resnet_jax.data.augment import Flip, Mixup, PadCrop, Pipeline
-from resnet_jax.training import (
-    CheckpointError,
-    FitConfig,
-    Reporter,
-    Schedule,
-    cross_entropy,
-    fit,
-    make_optimizer,
-    read_log,
-)
+from resnet_jax.run import CheckpointError, FitConfig, Reporter, fit, read_log
+from resnet_jax.training import Schedule, cross_entropy, make_optimizer
 from resnet_jax.training.ema import update_ema
 
 

@@ -9,7 +9,7 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ..atomic import atomic_path
+from ...storage import atomic_path
 
 # Okabe & Ito, "Color Universal Design" (2008): told apart with any colour vision.
 BLUE = "#0072B2"

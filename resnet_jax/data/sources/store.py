@@ -1,0 +1,157 @@
+"""CIFAR as a TFDS data set in array_record files, without TensorFlow.
+
+Importing this module imports TFDS, which takes seconds.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import tensorflow_datasets as tfds
+from PIL import Image
+
+from ..base import Arrays, DatasetError
+from ..facts import FACTS
+from ..progress import Advance, progress_bar
+
+STORE_VERSION = "1.0.0"
+_SPLITS = ("train", "test")
+_CITATION = "A. Krizhevsky: Learning multiple layers of features from tiny images, 2009."
+
+
+class _Cifar(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: ignore[call-arg]
+    """Stores arrays that are in memory already; `id` tells their place in the source."""
+
+    VERSION = tfds.core.Version(STORE_VERSION)
+    RELEASE_NOTES: ClassVar[dict[str, str]] = {STORE_VERSION: "PNG images with source-order ids."}
+
+    def __init__(self, *, arrays: dict[str, Arrays], advance: Advance, **options: Any) -> None:
+        self._arrays = arrays
+        self._advance = advance
+        super().__init__(**options)
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        features = {
+            "id": tfds.features.Text(),
+            "image": tfds.features.Image(shape=(32, 32, 3), encoding_format="png"),
+            "label": tfds.features.ClassLabel(names=FACTS[self.name].class_names),
+        }
+        return tfds.core.DatasetInfo(
+            builder=self,
+            description="Images of 32×32 pixels, decoded from the authors' archive.",
+            features=tfds.features.FeaturesDict(features),
+            supervised_keys=("image", "label"),
+            homepage="https://www.cs.toronto.edu/~kriz/cifar.html",
+            citation=_CITATION,
+        )
+
+    def _split_generators(self, dl_manager: Any) -> dict[str, Any]:
+        del dl_manager  # nothing to download here
+        return {split: self._generate_examples(split) for split in _SPLITS}
+
+    def _generate_examples(self, split: str) -> Iterator[tuple[int, dict[str, Any]]]:
+        arrays = self._arrays[split]
+        for index, (image, label) in enumerate(zip(arrays.images, arrays.labels, strict=True)):
+            # A file object: TFDS would call TensorFlow to encode an array.
+            png = io.BytesIO()
+            Image.fromarray(image).save(png, "PNG")
+            png.seek(0)
+            yield index, {"id": f"{split}_{index:05d}", "image": png, "label": int(label)}
+            self._advance(1)
+
+
+class _Cifar10(_Cifar, skip_registration=True):  # type: ignore[call-arg]
+    name = "cifar10"
+
+
+class _Cifar100(_Cifar, skip_registration=True):  # type: ignore[call-arg]
+    name = "cifar100"
+
+
+def prepare(folder: Path, name: str, train: Arrays, test: Arrays) -> None:
+    """Writes images as a TFDS data set.
+
+    Args:
+        folder: the folder to make, for one version of one data set.
+        name: the data set.
+        train: training images and labels in source order.
+        test: test images and labels in source order.
+
+    Raises:
+        OSError: if the files cannot be written.
+    """
+    tfds.disable_progress_bar()  # three bars at once, and lines of them in a log file
+    with progress_bar(f"Preparing {name} (only once)", len(train) + len(test)) as advance:
+        builder = {"cifar10": _Cifar10, "cifar100": _Cifar100}[name](
+            arrays={"train": train, "test": test},
+            advance=advance,
+            data_dir=folder.parent,
+            file_format="array_record",
+        )
+        with contextlib.redirect_stdout(io.StringIO()):  # it tells of a download there is not
+            try:
+                builder.download_and_prepare()
+            except RuntimeError as error:  # what array_record makes of a full disk
+                raise OSError(str(error)) from error
+    Path(builder.data_dir).rename(folder)
+
+
+def read_prepared(folder: Path, name: str) -> tuple[Arrays, Arrays]:
+    """Decodes a prepared copy and puts it back into source order.
+
+    Args:
+        folder: a folder that `prepare` made, or TFDS's own, in array_record format.
+        name: the data set.
+
+    Returns:
+        `(train, test)`.
+
+    Raises:
+        DatasetError: if the copy is damaged or is not this data set.
+    """
+    try:
+        builder = tfds.builder_from_directory(folder)
+        sources = {split: builder.as_data_source(split) for split in _SPLITS}
+        total = sum(map(len, sources.values()))
+        with progress_bar(f"Reading {name} (only once)", total) as advance, _quiet():
+            train, test = (_read_split(sources[split], split, advance) for split in _SPLITS)
+    except Exception as error:  # a damaged file may raise anything
+        raise DatasetError(
+            f"The prepared copy of {name} in {folder} is damaged: {error}. "
+            "Remove that folder and start again."
+        ) from error
+    return train, test
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Leaves out the one log line in which TFDS recommends OpenCV over Pillow."""
+
+    def keep(record: logging.LogRecord) -> bool:
+        return "OpenCV" not in str(record.msg)
+
+    logger = logging.getLogger("absl")
+    logger.addFilter(keep)
+    try:
+        yield
+    finally:
+        logger.removeFilter(keep)
+
+
+def _read_split(source: Any, split: str, advance: Advance) -> Arrays:
+    images = np.zeros((len(source), 32, 32, 3), np.uint8)
+    labels = np.full(len(source), -1, np.int32)
+    for record in source:
+        prefix, _, number = bytes(record["id"]).decode().rpartition("_")
+        if prefix != split or labels[int(number)] != -1:
+            raise ValueError(f"unexpected or repeated id {record['id']!r}")
+        images[int(number)] = record["image"]
+        labels[int(number)] = record["label"]
+        advance(1)
+    return Arrays(images, labels)

@@ -1,0 +1,106 @@
+"""Two primitives whose lowering is chosen by the platform, late, when it is known.
+
+They have no derivatives; the functions that use them bring their own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jax.extend.core import Primitive
+from jax.interpreters import batching, mlir
+
+from . import onednn, portable, reference
+from .geometry import Window
+
+convolution_p = Primitive("convolution")
+contraction_p = Primitive("contraction")
+
+
+def convolve(window: Window, x: jax.Array, kernel: jax.Array) -> jax.Array:
+    """Convolve `x` [batch, height, width, channels] with `kernel`."""
+    return convolution_p.bind(x, kernel, window=window)
+
+
+def contract(x: jax.Array, g: jax.Array) -> jax.Array:
+    """The product of `x` [pixels, channels], transposed, with `g` [pixels, features]."""
+    return contraction_p.bind(x, g)
+
+
+def _plain_contract(x: jax.Array, g: jax.Array) -> jax.Array:
+    return lax.dot_general(x, g, (((0,), (0,)), ((), ())))
+
+
+def _convolution_shape(x: Any, kernel: Any, *, window: Window) -> Any:
+    return x.update(shape=window.output_shape(x.shape, kernel.shape))
+
+
+def _contraction_shape(x: Any, g: Any) -> Any:
+    return x.update(shape=(x.shape[1], g.shape[1]))
+
+
+def _batch_convolution(
+    operands: Sequence[jax.Array], axes: Sequence[int | None], *, window: Window
+) -> tuple[jax.Array, int]:
+    x, kernel = operands
+    if axes[1] is not None:
+        forward = partial(reference.forward, window)
+        return jax.vmap(forward, in_axes=tuple(axes))(x, kernel), 0
+    x = jnp.moveaxis(x, axes[0] or 0, 0)
+    y = convolve(window, x.reshape(-1, *x.shape[2:]), kernel)
+    return y.reshape(*x.shape[:2], *y.shape[1:]), 0
+
+
+def _batch_contraction(
+    operands: Sequence[jax.Array], axes: Sequence[int | None]
+) -> tuple[jax.Array, int]:
+    return jax.vmap(_plain_contract, in_axes=tuple(axes))(*operands), 0
+
+
+def _lower_with(ctx: Any, function: Callable[..., jax.Array], *operands: Any) -> Any:
+    return mlir.lower_fun(function, multiple_results=False)(ctx, *operands)
+
+
+def _lower_convolution_for_cpu(ctx: Any, x: Any, kernel: Any, *, window: Window) -> Any:
+    usable = onednn.is_usable(ctx.module_context, ctx.avals_in[0])
+    forward = onednn.convolve if usable else portable.forward
+    return _lower_with(ctx, partial(forward, window), x, kernel)
+
+
+def _lower_convolution(ctx: Any, x: Any, kernel: Any, *, window: Window) -> Any:
+    return _lower_with(ctx, partial(reference.forward, window), x, kernel)
+
+
+def _lower_contraction_for_cpu(ctx: Any, x: Any, g: Any) -> Any:
+    (pixels, channels), (_, features) = (aval.shape for aval in ctx.avals_in)
+    usable = onednn.is_usable(ctx.module_context, ctx.avals_in[0])
+    fast = usable and onednn.contracts_fast(pixels, channels, features)
+    return _lower_with(ctx, onednn.contract if fast else _plain_contract, x, g)
+
+
+def _lower_contraction(ctx: Any, x: Any, g: Any) -> Any:
+    return _lower_with(ctx, _plain_contract, x, g)
+
+
+_convolve_now = jax.jit(convolve, static_argnums=0)
+
+
+@convolution_p.def_impl
+def _run_convolution(x: jax.Array, kernel: jax.Array, *, window: Window) -> jax.Array:
+    return _convolve_now(window, x, kernel)
+
+
+contraction_p.def_impl(jax.jit(contract))
+convolution_p.def_abstract_eval(_convolution_shape)
+contraction_p.def_abstract_eval(_contraction_shape)
+batching.primitive_batchers[convolution_p] = _batch_convolution
+batching.primitive_batchers[contraction_p] = _batch_contraction
+mlir.register_lowering(convolution_p, _lower_convolution_for_cpu, platform="cpu")
+mlir.register_lowering(convolution_p, _lower_convolution)
+mlir.register_lowering(contraction_p, _lower_contraction_for_cpu, platform="cpu")
+mlir.register_lowering(contraction_p, _lower_contraction)

@@ -1,0 +1,181 @@
+"""Several processes, as on several hosts: JAX's own runtime, and how a run joins it.
+
+Every process runs the same program on its own devices; collectives join them. The first one
+alone prints, logs and draws; all take part in checkpoints.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterator
+from typing import NoReturn
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.experimental import multihost_utils
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+
+from ..storage import first_line
+
+CONNECT_SECONDS = 300
+"""How long processes wait for each other at the start."""
+
+HEARTBEAT_SECONDS = 60
+"""After how long a silent process counts as lost, where its connections do not say so before;
+JAX's runtime then aborts the others and says why."""
+
+
+class ProcessError(RuntimeError):
+    """The processes of a run have not found each other, or have lost one."""
+
+
+def initialize(
+    coordinator: str | None = None,
+    num_processes: int | None = None,
+    process_id: int | None = None,
+    *,
+    timeout: int = CONNECT_SECONDS,
+) -> None:
+    """Joins the processes of a run; must come before anything asks for devices.
+
+    Without arguments the cluster is taken from the environment: Slurm, Open MPI, Kubernetes or
+    Cloud TPU; where there is none, or devices are in use already, this is a single process.
+
+    Args:
+        coordinator: ``host:port`` of the first process, reachable by all.
+        num_processes: of the run.
+        process_id: of this one, from 0.
+        timeout: in seconds, to wait for the others.
+
+    Raises:
+        ValueError: unless all three are given, in range, or none is.
+        ProcessError: if the others cannot be reached.
+    """
+    given = {
+        "coordinator": coordinator,
+        "num_processes": num_processes,
+        "process_id": process_id,
+    }
+    missing = [name for name, value in given.items() if value is None]
+    if 0 < len(missing) < len(given):
+        raise ValueError(
+            f"`{'` and `'.join(missing)}` must be given, too: `coordinator`, `num_processes` and "
+            "`process_id` belong together"
+        )
+    if coordinator is not None and num_processes is not None and process_id is not None:
+        _check(coordinator, num_processes, process_id)
+    if jax.distributed.is_initialized():
+        return
+    # On CPUs the processes talk over TCP; other devices have their own ways.
+    jax.config.update("jax_cpu_collectives_implementation", "gloo")
+    try:
+        jax.distributed.initialize(
+            coordinator,
+            num_processes,
+            process_id,
+            initialization_timeout=timeout,
+            heartbeat_timeout_seconds=HEARTBEAT_SECONDS,
+        )
+        _connect()
+    except ValueError as error:
+        if coordinator is not None or "coordinator_address" not in str(error):
+            raise
+        # No cluster in the environment: a single process.
+    except RuntimeError as error:
+        if coordinator is None and "must be called before" in str(error):
+            return
+        where = "the cluster" if coordinator is None else f"`coordinator` (={coordinator})"
+        raise ProcessError(
+            f"{where} could not be joined within {timeout} s: {first_line(error)}; check that "
+            "all processes were started and can reach its port"
+        ) from error
+
+
+def _connect() -> None:
+    """Opens the connections of all devices now, while every process is here.
+
+    Gloo opens them at the first collective and bears a delay of 30 s there, which one process may
+    need to compile what another finds compiled.
+    """
+    wait_for_all("joined")
+    mesh = Mesh(np.asarray(jax.devices()), ("all",), axis_types=(AxisType.Auto,))
+    shared, whole = (NamedSharding(mesh, PartitionSpec(*axis)) for axis in (("all",), ()))
+    zeros = np.zeros(mesh.size, np.float32)
+    placed = jax.make_array_from_callback(zeros.shape, shared, zeros.__getitem__)
+    jax.block_until_ready(jax.jit(jnp.sum, out_shardings=whole)(placed))
+
+
+def _check(coordinator: str, num_processes: int, process_id: int) -> None:
+    host, _, port = coordinator.rpartition(":")
+    if not host or not port.isdecimal() or not 0 < int(port) < 65536:
+        raise ValueError(
+            f"`coordinator` (={coordinator!r}) must be host:port, such as 10.0.0.1:12345"
+        )
+    if num_processes < 1:
+        raise ValueError(f"`num_processes` (={num_processes}) must be at least 1")
+    if not 0 <= process_id < num_processes:
+        raise ValueError(
+            f"`process_id` (={process_id}) must be at least 0 and below `num_processes` "
+            f"(={num_processes})"
+        )
+
+
+def is_first() -> bool:
+    """Whether this process is the one that prints, logs and draws."""
+    return jax.process_index() == 0
+
+
+def wait_for_all(name: str) -> None:
+    """Returns when every process has come here.
+
+    Args:
+        name: of the place, the same in all.
+    """
+    multihost_utils.sync_global_devices(name)
+
+
+def largest(value: float) -> float:
+    """The largest value of all processes, in each; all must come here.
+
+    Args:
+        value: of this process.
+    """
+    if jax.process_count() == 1:
+        return value
+    return float(multihost_utils.process_allgather(np.float32(value)).max())
+
+
+@contextlib.contextmanager
+def losses_explained() -> Iterator[None]:
+    """Around what several processes compute together.
+
+    Raises:
+        ProcessError: for a runtime error, where there are several processes: one of them has
+            most likely ended, and its connections with it.
+    """
+    try:
+        yield
+    except jax.errors.JaxRuntimeError as error:
+        if jax.process_count() == 1:
+            raise
+        raise ProcessError(
+            f"process {jax.process_index()} of {jax.process_count()} has lost another one: "
+            f"{first_line(error)}. The last checkpoint is whole; start all of them again, to go "
+            "on from it"
+        ) from error
+
+
+def end_at_once(message: str) -> NoReturn:
+    """Ends this process with code 1 after another one was lost.
+
+    The usual way out would first wait, for minutes, for the lost one to come to the end, too.
+
+    Args:
+        message: for standard error.
+    """
+    print(message, file=sys.stderr, flush=True)
+    sys.stdout.flush()
+    os._exit(1)

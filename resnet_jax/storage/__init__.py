@@ -1,0 +1,23 @@
+"""Storage: files and nothing else. Atomic writes, a lock, digests, strict JSON, error lines."""
+
+from .atomic import atomic_path, to_disk
+from .lock import FolderInUseError, folder_lock
+from .manifest import find_damage, write_manifest
+from .messages import first_line, one_line
+from .strict_json import JsonError, dumps, read_json, to_plain, write_json
+
+__all__ = [
+    "FolderInUseError",
+    "JsonError",
+    "atomic_path",
+    "dumps",
+    "find_damage",
+    "first_line",
+    "folder_lock",
+    "one_line",
+    "read_json",
+    "to_disk",
+    "to_plain",
+    "write_json",
+    "write_manifest",
+]

@@ -1,0 +1,41 @@
+"""Write a file completely or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+
+@contextlib.contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path` that takes its place when the block ends well.
+
+    A reader sees the old file or the new one, never half of one. If the block raises, the
+    temporary file is removed and `path` stays as it was. Missing parent folders are made.
+
+    Args:
+        path: where the finished file is to be.
+
+    Yields:
+        The path to write to, in the same folder (a rename is atomic within a file system only).
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        yield temporary
+        # Without this a power cut after the rename could leave an empty file under the new name.
+        with temporary.open("rb+") as file:
+            to_disk(file)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def to_disk(file: IO[str] | IO[bytes]) -> None:
+    """Wait until what was written to a file is on the disk."""
+    file.flush()
+    os.fsync(file.fileno())

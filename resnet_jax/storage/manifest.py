@@ -1,0 +1,92 @@
+"""Whether a folder still holds what was written into it: a manifest with a digest of every file."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from .atomic import to_disk
+
+MANIFEST = "manifest.json"
+"""Name of the file, in the folder itself."""
+
+# Orbax writes these around the moment it names a checkpoint, and reads it without them.
+_BOOKKEEPING = frozenset(("_CHECKPOINT_METADATA", "commit_success.txt"))
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder).as_posix()
+        if path.is_file() and name != MANIFEST and name not in _BOOKKEEPING:
+            yield path
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_manifest(folder: Path) -> None:
+    """Writes ``manifest.json``: bytes and SHA-256 of every file that is in the folder now.
+
+    Args:
+        folder: nobody else may write into it meanwhile.
+    """
+    files = {
+        path.relative_to(folder).as_posix(): {"bytes": path.stat().st_size, "sha256": _digest(path)}
+        for path in _files(folder)
+    }
+    with (folder / MANIFEST).open("w", encoding="utf-8") as file:
+        json.dump({"files": files}, file, indent=1)
+        to_disk(file)
+
+
+def find_damage(folder: Path) -> str | None:
+    """Compares a folder with its manifest; files that the manifest does not name are no damage.
+
+    Args:
+        folder: into which ``write_manifest`` wrote.
+
+    Returns:
+        The first file that differs and how, or None if all are as they were.
+
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> _ = (folder / "weights").write_bytes(bytes(9))
+    >>> write_manifest(folder)
+    >>> find_damage(folder)
+    >>> _ = (folder / "weights").write_bytes(bytes(5))
+    >>> find_damage(folder)
+    'weights has 5 of 9 bytes'
+    """
+    manifest = folder / MANIFEST
+    if not manifest.is_file():
+        return f"{MANIFEST} is missing"
+    try:
+        files = json.loads(manifest.read_bytes())["files"]
+        for name, expected in files.items():
+            damage = _compare(folder, PurePosixPath(name), expected)
+            if damage is not None:
+                return damage
+    except OSError as error:
+        return f"{Path(error.filename or manifest).name} cannot be read: {error.strerror}"
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return f"{MANIFEST} is not a manifest"
+    return None if files else f"{MANIFEST} names no file"
+
+
+def _compare(folder: Path, name: PurePosixPath, expected: Any) -> str | None:
+    if name.is_absolute() or ".." in name.parts:
+        return f"{MANIFEST} names {name}, which is outside"
+    path = folder / name
+    if not path.is_file():
+        return f"{name} is missing"
+    size = path.stat().st_size
+    if size != expected["bytes"]:
+        return f"{name} has {size} of {expected['bytes']} bytes"
+    if _digest(path) != expected["sha256"]:
+        return f"{name} has other contents than were written"
+    return None

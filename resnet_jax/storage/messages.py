@@ -1,0 +1,22 @@
+"""Errors of other libraries and of the disk, told in one line."""
+
+from __future__ import annotations
+
+
+def first_line(error: BaseException) -> str:
+    r"""Return the beginning of an error's message, which may go on for pages, or its type's name.
+
+    >>> first_line(OSError("disk full.\nTraceback: ..."))
+    'disk full'
+    """
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[0][:300].rstrip(".: ")
+
+
+def one_line(error: BaseException) -> str:
+    r"""Return an error's whole message in one line, or its type's name if it has none.
+
+    >>> one_line(ValueError("`epochs` (=0)\nmust be at least 1"))
+    '`epochs` (=0) must be at least 1'
+    """
+    return " ".join(str(error).split()) or type(error).__name__

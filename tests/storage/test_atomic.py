@@ -1,0 +1,30 @@
+from __future__ import annotations
+
+import pytest
+
+from resnet_jax.storage import atomic_path
+
+
+def test_the_file_takes_its_place_and_nothing_else_is_left(tmp_path):
+    path = tmp_path / "new" / "folder" / "a.b.txt"
+    with atomic_path(path) as temporary:
+        assert temporary.parent == path.parent
+        temporary.write_text("whole")
+        assert not path.exists()
+    assert path.read_text() == "whole"
+    assert [entry.name for entry in path.parent.iterdir()] == ["a.b.txt"]
+
+
+def test_a_failure_keeps_the_old_file_and_removes_the_half_written_one(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+
+    def fail():
+        with atomic_path(path) as temporary:
+            temporary.write_text("half")
+            raise KeyError("stop")
+
+    with pytest.raises(KeyError, match="stop"):
+        fail()
+    assert path.read_text() == "old"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["a.txt"]
