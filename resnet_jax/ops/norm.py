@@ -24,26 +24,26 @@ def batch_norm_train(
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
     """Normalise each channel by the mean and variance of the batch.
 
-    `(x - mean) / sqrt(var + epsilon) * scale + bias`. Automatic differentiation of the formula
-    sweeps over the activations several times more than the rule here, which reads them twice:
-    for the two sums it needs, and to write the result.
+    Computes `(x - mean) / sqrt(var + epsilon) * scale + bias`. The backward rule reads the
+    activations twice: for the two sums it needs, and to write the result. Automatic
+    differentiation of the formula would read them several times more.
 
     Args:
         x: Activations `[..., channels]`.
         scale: `[channels]`.
         bias: `[channels]`.
-        shift: `[channels]`, somewhere near the mean, as the running mean is: on a mapped axis it
-            keeps the variance from cancelling. None is 0.
+        shift: `[channels]`, an estimate of the mean, such as the running mean: on a mapped axis
+            it keeps the variance from cancelling. None means 0.
         epsilon: Added to the variance.
         axis_name: Mapped axis (`jax.pmap`, `jax.shard_map`) that shares the statistics, with one
-            reduction forward and one backward.
+            reduction forward and one backward. None keeps them to the device.
 
     Returns:
         The normalised activations, in the dtype of `x`; the mean and the biased variance,
-        `[channels]`, in float32 at least. The last two carry no gradient.
+        `[channels]`, in float32 or wider. The last two carry no gradient.
 
     Raises:
-        ValueError: If `scale`, `bias` or `shift` is not one number a channel.
+        ValueError: If `scale`, `bias` or `shift` does not hold one number a channel.
 
     References:
         Ioffe and Szegedy 2015, https://arxiv.org/abs/1502.03167
@@ -89,11 +89,11 @@ def _forward(
     if axis_name is not None:
         mean = mean - shift.astype(mean.dtype)
         moments = lax.pmean(jnp.stack([mean, var + jnp.square(mean)]), axis_name)
-        # Rounding may leave less than nothing of a constant channel.
+        # Rounding may make the variance of a constant channel negative.
         var = jnp.maximum(moments[1] - jnp.square(moments[0]), 0)
         mean = moments[0] + shift.astype(mean.dtype)
     inverse = lax.rsqrt(var + epsilon)
-    # Not `x - mean` again, here or backward: XLA would write that of the variance and keep it.
+    # Not `x - mean` again, here or backward: XLA would store the one of the variance and keep it.
     factor = inverse * scale
     y = wide * _row(factor, x) + _row(bias - mean * factor, x)
     return (y.astype(x.dtype), mean, var), (x, scale, shift, mean, inverse)

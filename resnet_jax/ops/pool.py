@@ -11,10 +11,10 @@ from jax import lax
 
 
 def max_pool(x: jax.Array, window: int = 3, stride: int = 2, padding: int = 1) -> jax.Array:
-    """Largest value of each square window; padding never wins.
+    """Return the largest value of each square window; padding never wins.
 
     Args:
-        x: Images `[batch, height, width, channels]`, a floating dtype.
+        x: Images `[batch, height, width, channels]`, of a floating dtype.
         window: Side of the window, in pixels.
         stride: Steps between windows, in pixels.
         padding: Pixels added on each side; at most half the window.
@@ -39,7 +39,7 @@ def max_pool(x: jax.Array, window: int = 3, stride: int = 2, padding: int = 1) -
 
 
 class Pool(NamedTuple):
-    """Square windows: side, step and padding on each side, in pixels."""
+    """Square windows: side, stride, and padding on each side, in pixels."""
 
     window: int
     stride: int
@@ -83,7 +83,7 @@ def _reduce_window(pool: Pool, x: jax.Array) -> jax.Array:
 
 
 def _taps(pool: Pool, x: jax.Array) -> list[jax.Array]:
-    """The pixels at each place of the window, in row-major order; one array a place."""
+    """Return the pixels at each place of the window, one array a place, in row-major order."""
     sides = (pool.padding, pool.padding)
     x = jnp.pad(x, ((0, 0), sides, sides, (0, 0)), constant_values=-jnp.inf)
     ends = [x.shape[axis] - pool.window + 1 for axis in (1, 2)]
@@ -100,10 +100,10 @@ def _largest_tap(pool: Pool, x: jax.Array) -> jax.Array:
 
 
 def _first_largest(pool: Pool, x: jax.Array) -> jax.Array:
-    """Row-major place in the window, int16, of each window's first largest pixel."""
+    """Return the row-major place of each window's first largest pixel, in int16."""
 
-    # One image at a time: in one loop over all, XLA would fuse this search into its reader, who
-    # looks at each result several times, and repeat it as often.
+    # One image at a time: in one loop over all images, XLA would fuse this search into the code
+    # that reads its results several times each, and repeat the search as often.
     def of_image(x: jax.Array) -> jax.Array:
         taps = _taps(pool, x[None])
         y = reduce(jnp.maximum, taps)
@@ -118,13 +118,14 @@ def _first_largest(pool: Pool, x: jax.Array) -> jax.Array:
 def _grad_by_phase(pool: Pool, x: jax.Array, g: jax.Array) -> jax.Array:
     """Give each window's gradient to its first largest pixel.
 
-    Pixels that share their place in the stride lie in windows at fixed distances, so each such
-    phase of the gradient is a sum of few shifted arrays; the phases are interleaved at the end.
+    Pixels with the same coordinates modulo the stride lie in windows at fixed distances, so each
+    such phase of the gradient is a sum of a few shifted arrays. The phases are interleaved at the
+    end.
     """
     first = _first_largest(pool, x)
     stride = pool.stride
     counts = [-(-x.shape[axis] // stride) for axis in (1, 2)]
-    # (place in the window, distance to the window) of each phase.
+    # The pairs (place in the window, distance to the window) of each phase.
     reach = [
         [
             (i, (phase + pool.padding - i) // stride)

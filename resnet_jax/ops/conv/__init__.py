@@ -1,4 +1,4 @@
-"""Two-dimensional convolution with lowerings of its own on the CPU."""
+"""Two-dimensional convolution: XLA's own, with faster lowerings on the CPU."""
 
 from .conv2d import conv2d
 

@@ -7,7 +7,7 @@ from functools import partial
 import jax
 from jax import lax
 
-from . import cpu, reference
+from . import gradients, xla
 from .geometry import Pair, Window, varying
 from .primitives import convolve
 
@@ -25,17 +25,17 @@ def conv2d(
 
     Args:
         x: Images `[batch, height, width, channels]`.
-        kernel: Weights `[kernel_h, kernel_w, channels / groups, features]`, the dtype of `x`.
+        kernel: Weights `[kernel_h, kernel_w, channels / groups, features]`, in the dtype of `x`.
         stride: Steps between output positions, in pixels (height, width).
-        padding: Zeros added on both sides of the height and of the width.
-        dilation: Distance between kernel taps, in pixels.
+        padding: Zeros added on both sides of the height and of the width, in pixels.
+        dilation: Distance between kernel taps, in pixels (height, width).
         groups: Number of independent channel groups.
 
     Returns:
-        `[batch, out_h, out_w, features]`, the dtype of `x`.
+        `[batch, out_h, out_w, features]`, in the dtype of `x`.
 
     Raises:
-        ValueError: If the shapes, dtypes or options do not fit together.
+        ValueError: If the shapes, dtypes and options do not fit together.
     """
     check_arguments(x, kernel, stride, padding, dilation, groups)
     (high, wide), (down, right) = padding, stride
@@ -70,14 +70,14 @@ def _backward(
     x_grad = lax.platform_dependent(
         g,
         kernel,
-        cpu=partial(cpu.input_grad, window, _convolution, x.shape),
-        default=partial(reference.input_grad, window, x.shape),
+        cpu=partial(gradients.input_grad, window, _convolution, x.shape),
+        default=partial(xla.input_grad, window, x.shape),
     )
     kernel_grad = lax.platform_dependent(
         x,
         g,
-        cpu=partial(cpu.kernel_grad, window, kernel.shape),
-        default=partial(reference.kernel_grad, window, kernel.shape),
+        cpu=partial(gradients.kernel_grad, window, kernel.shape),
+        default=partial(xla.kernel_grad, window, kernel.shape),
     )
     return x_grad, kernel_grad
 
@@ -88,7 +88,7 @@ _convolution.defvjp(_forward, _backward)
 def check_arguments(
     x: jax.Array, kernel: jax.Array, stride: Pair, padding: Pair, dilation: Pair, groups: int
 ) -> None:
-    """Raise ValueError, naming the argument, unless a convolution is defined."""
+    """Raise a ValueError that names the argument unless the convolution is defined."""
     if x.ndim != 4:
         raise ValueError(f"`x` (shape {x.shape}) must be [batch, height, width, channels]")
     if kernel.ndim != 4:

@@ -15,11 +15,11 @@ class Window(NamedTuple):
     """Geometry of a convolution.
 
     Attributes:
-        stride: steps between output positions, (height, width), in pixels.
-        padding: zeros ((above, below), (left, right)), in pixels.
-        dilation: distance between kernel taps, (height, width), in pixels.
-        groups: independent channel groups.
-        swapped: whether the kernel is `[kernel_h, kernel_w, out, in]`; never with groups.
+        stride: Steps between output positions, (height, width), in pixels.
+        padding: Zeros ((above, below), (left, right)), in pixels.
+        dilation: Distance between kernel taps, (height, width), in pixels.
+        groups: Number of independent channel groups.
+        swapped: Whether the kernel is `[kernel_h, kernel_w, out, in]`; never with groups.
     """
 
     stride: Pair
@@ -31,7 +31,7 @@ class Window(NamedTuple):
     def output_shape(
         self, x_shape: tuple[int, ...], kernel_shape: tuple[int, ...]
     ) -> tuple[int, int, int, int]:
-        """Shape `[batch, out_h, out_w, features]` for a padded input."""
+        """Return the shape of the output, `[batch, out_h, out_w, features]`."""
 
         def side(axis: int) -> int:
             reach = self.dilation[axis] * (kernel_shape[axis] - 1) + 1
@@ -41,16 +41,16 @@ class Window(NamedTuple):
         return x_shape[0], side(0), side(1), kernel_shape[2 if self.swapped else 3]
 
     def is_pointwise(self, kernel_shape: tuple[int, ...]) -> bool:
-        """Whether the convolution is one matrix product over the channels."""
+        """Return whether the convolution is one matrix product over the channels."""
         return kernel_shape[:2] == (1, 1) and self.padding == ((0, 0), (0, 0)) and self.groups == 1
 
 
 def zeros(shape: tuple[int, ...], like: jax.Array) -> jax.Array:
-    """Zeros of the dtype of `like`, and varying over the same axes inside `jax.shard_map`."""
+    """Return zeros of the dtype of `like` that vary over its axes inside `jax.shard_map`."""
     return varying(jnp.zeros(shape, like.dtype), like)
 
 
 def varying(x: jax.Array, like: jax.Array) -> jax.Array:
-    """`x`, marked inside `jax.shard_map` as varying over every axis that `like` varies over."""
+    """Mark `x` as varying over every axis that `like` varies over inside `jax.shard_map`."""
     axes = jax.typeof(like).manual_axis_type.varying - jax.typeof(x).manual_axis_type.varying
     return lax.pcast(x, tuple(axes), to="varying") if axes else x

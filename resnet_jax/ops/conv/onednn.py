@@ -2,12 +2,12 @@
 
 jaxlib for x86 Linux is built with oneDNN, and XLA's CPU backend runs custom calls named
 `__onednn$convolution` and `__onednn$matmul` with it; XLA's own rewriting pass makes such calls
-under the flag `xla_cpu_experimental_onednn_custom_call`. Here they are made for float32 alone,
+under the flag `xla_cpu_experimental_onednn_custom_call`. This module makes them for float32 alone,
 when one device runs the whole computation or each device runs its own shard (`jax.shard_map`,
 `jax.pmap`). Under automatic partitioning, which cannot split a custom call, and in exported
-modules, which outlive their jaxlib, the portable lowerings stand in. So they do while JAX's
-persistent compilation cache is in use: XLA cannot write a program with such a call to disk
-(nor can `jax.experimental.serialize_executable`).
+modules, which outlive their jaxlib, the lowerings of `matmul` are used instead. The same holds
+while JAX's persistent compilation cache is in use: XLA cannot write a program with such a call to
+disk (nor can `jax.experimental.serialize_executable`).
 
 References:
     https://github.com/openxla/xla/pull/30997 and https://github.com/openxla/xla/pull/31511
@@ -28,33 +28,33 @@ from jax.interpreters import mlir
 
 from .geometry import Window
 
-# The format of a call's configuration is XLA's own affair and an unreadable one ends the
-# process, so the calls are made only with the releases that the tests were run with.
+# The format of a call's configuration is internal to XLA, and one that it cannot read ends the
+# process, so the calls are made only with releases that the tests have been run with.
 RELEASES = ("0.10.2",)
 BUILT_IN = (
     jaxlib.__version__ in RELEASES
     and sys.platform == "linux"
     and platform.machine() in ("x86_64", "AMD64")
 )
-# A product of few rows, or with few results, is faster than XLA's; others are slower.
+# A product of few rows, or with few results, is faster in oneDNN than in XLA; others are slower.
 FEW_PIXELS = 512
 FEW_RESULTS = 2**17
 
 
 def is_usable(context: Any, operand: Any) -> bool:
-    """Whether a module being lowered may make the calls for operands of this kind."""
+    """Return whether a module that is being lowered may make the calls for such operands."""
     kept = context.lowering_parameters.for_export or _is_cached()
     full = operand.dtype == jnp.float32 and operand.size > 0
     return BUILT_IN and full and not kept and _runs_whole(context.axis_context)
 
 
 def contracts_fast(pixels: int, channels: int, features: int) -> bool:
-    """Whether oneDNN's product of a transposed matrix is faster than XLA's."""
+    """Return whether oneDNN multiplies a transposed matrix faster than XLA does."""
     return pixels <= FEW_PIXELS or channels * features < FEW_RESULTS
 
 
 def convolve(window: Window, x: jax.Array, kernel: jax.Array) -> jax.Array:
-    """Convolve `x` [batch, height, width, channels] with `kernel`."""
+    """Convolve `x` `[batch, height, width, channels]` with `kernel`."""
     images = {"dims": 4, "data": {"batch_dim": 0, "feature_dim": 3, "spatial_dims": [1, 2]}}
     inner, outer = (3, 2) if window.swapped else (2, 3)
     weights = {"input_feature_dim": inner, "output_feature_dim": outer, "spatial_dims": [0, 1]}
@@ -77,7 +77,7 @@ def convolve(window: Window, x: jax.Array, kernel: jax.Array) -> jax.Array:
 
 
 def contract(x: jax.Array, g: jax.Array) -> jax.Array:
-    """The product of `x` [pixels, channels], transposed, with `g` [pixels, features]."""
+    """Multiply the transpose of `x` `[pixels, channels]` by `g` `[pixels, features]`."""
     config = {"onednn_matmul_config": {"transpose_a": True}}
     return _call("matmul", config, (x.shape[1], g.shape[1]), x, g)
 
@@ -95,7 +95,7 @@ def _call(
 
 
 def _runs_whole(context: Any) -> bool:
-    """Whether no partitioner comes between the lowered module and a device."""
+    """Return whether no partitioner comes between the lowered module and a device."""
     if isinstance(context, mlir.ShardingContext):
         return context.num_devices == 1
     if isinstance(context, mlir.SPMDAxisContext):
@@ -104,6 +104,6 @@ def _runs_whole(context: Any) -> bool:
 
 
 def _is_cached() -> bool:
-    """Whether JAX may write what it compiles to disk."""
+    """Return whether JAX may write what it compiles to disk."""
     values = jax.config.values
     return values["jax_enable_compilation_cache"] and bool(values["jax_compilation_cache_dir"])

@@ -1,6 +1,6 @@
-"""Two primitives whose lowering is chosen by the platform, late, when it is known.
+"""Two primitives whose lowering is chosen late, once the platform is known.
 
-They have no derivatives; the functions that use them bring their own.
+They have no derivatives; the functions that use them define their own.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from jax import lax
 from jax.extend.core import Primitive
 from jax.interpreters import batching, mlir
 
-from . import onednn, portable, reference
+from . import matmul, onednn, xla
 from .geometry import Window
 
 convolution_p = Primitive("convolution")
@@ -23,12 +23,12 @@ contraction_p = Primitive("contraction")
 
 
 def convolve(window: Window, x: jax.Array, kernel: jax.Array) -> jax.Array:
-    """Convolve `x` [batch, height, width, channels] with `kernel`."""
+    """Convolve `x` `[batch, height, width, channels]` with `kernel`."""
     return convolution_p.bind(x, kernel, window=window)
 
 
 def contract(x: jax.Array, g: jax.Array) -> jax.Array:
-    """The product of `x` [pixels, channels], transposed, with `g` [pixels, features]."""
+    """Multiply the transpose of `x` `[pixels, channels]` by `g` `[pixels, features]`."""
     return contraction_p.bind(x, g)
 
 
@@ -49,7 +49,7 @@ def _batch_convolution(
 ) -> tuple[jax.Array, int]:
     x, kernel = operands
     if axes[1] is not None:
-        forward = partial(reference.forward, window)
+        forward = partial(xla.forward, window)
         return jax.vmap(forward, in_axes=tuple(axes))(x, kernel), 0
     x = jnp.moveaxis(x, axes[0] or 0, 0)
     y = convolve(window, x.reshape(-1, *x.shape[2:]), kernel)
@@ -68,12 +68,12 @@ def _lower_with(ctx: Any, function: Callable[..., jax.Array], *operands: Any) ->
 
 def _lower_convolution_for_cpu(ctx: Any, x: Any, kernel: Any, *, window: Window) -> Any:
     usable = onednn.is_usable(ctx.module_context, ctx.avals_in[0])
-    forward = onednn.convolve if usable else portable.forward
+    forward = onednn.convolve if usable else matmul.forward
     return _lower_with(ctx, partial(forward, window), x, kernel)
 
 
 def _lower_convolution(ctx: Any, x: Any, kernel: Any, *, window: Window) -> Any:
-    return _lower_with(ctx, partial(reference.forward, window), x, kernel)
+    return _lower_with(ctx, partial(xla.forward, window), x, kernel)
 
 
 def _lower_contraction_for_cpu(ctx: Any, x: Any, g: Any) -> Any:

@@ -1,4 +1,4 @@
-"""The convolution and its two gradients as XLA's own operation, for every platform."""
+"""The convolution and its two gradients as XLA's own operation, on every platform."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from .geometry import Window, zeros
 
 
 def forward(window: Window, x: jax.Array, kernel: jax.Array) -> jax.Array:
-    """Convolve `x` [batch, height, width, channels] with `kernel`."""
+    """Convolve `x` `[batch, height, width, channels]` with `kernel`."""
     return lax.conv_general_dilated(
         x,
         kernel,
@@ -24,7 +24,14 @@ def forward(window: Window, x: jax.Array, kernel: jax.Array) -> jax.Array:
 def input_grad(
     window: Window, x_shape: tuple[int, ...], g: jax.Array, kernel: jax.Array
 ) -> jax.Array:
-    """Gradient for the input, from that of the output, `g` [batch, out_h, out_w, features]."""
+    """Return the gradient for the input, given that of the output.
+
+    Args:
+        window: The geometry.
+        x_shape: `[batch, height, width, channels]`.
+        g: The gradient for the output, `[batch, out_h, out_w, features]`.
+        kernel: The kernel.
+    """
     _, pullback = jax.vjp(lambda x: forward(window, x, kernel), zeros(x_shape, g))
     return pullback(g)[0]
 
@@ -32,6 +39,13 @@ def input_grad(
 def kernel_grad(
     window: Window, kernel_shape: tuple[int, ...], x: jax.Array, g: jax.Array
 ) -> jax.Array:
-    """Gradient for the kernel, from that of the output, `g` [batch, out_h, out_w, features]."""
+    """Return the gradient for the kernel, given that of the output.
+
+    Args:
+        window: The geometry.
+        kernel_shape: The shape of the kernel.
+        x: The input, `[batch, height, width, channels]`.
+        g: The gradient for the output, `[batch, out_h, out_w, features]`.
+    """
     _, pullback = jax.vjp(lambda kernel: forward(window, x, kernel), zeros(kernel_shape, g))
     return pullback(g)[0]

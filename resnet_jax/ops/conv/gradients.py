@@ -13,17 +13,18 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from . import reference, small
+from . import xla
 from .geometry import Window, zeros
-from .portable import merged_groups
+from .matmul import is_small, merged_groups
 from .primitives import contract
 
 Convolve = Callable[[Window, jax.Array, jax.Array], jax.Array]
 
-# Bytes of shifted copies at a time: what the caches of two cores hold beside the other operands.
 COPY_BYTES = 3 * 2**20
-# A matrix product with fewer rows or columns than this is made wider, where it can be.
+"""Bytes of shifted copies at a time: what the caches of two cores hold beside the operands."""
+
 NARROW = 64
+"""Rows or columns below which a matrix product is made wider where possible."""
 
 
 def input_grad(
@@ -33,9 +34,14 @@ def input_grad(
     g: jax.Array,
     kernel: jax.Array,
 ) -> jax.Array:
-    """Gradient for the input, from that of the output, `g` [batch, out_h, out_w, features].
+    """Return the gradient for the input, given that of the output.
 
-    `convolve` is the convolution to build it from, one that has derivatives itself.
+    Args:
+        window: The geometry.
+        convolve: The convolution to build the gradient from; it must have derivatives itself.
+        x_shape: `[batch, height, width, channels]`.
+        g: The gradient for the output, `[batch, out_h, out_w, features]`.
+        kernel: The kernel.
     """
     if window.is_pointwise(kernel.shape):
         unit = window._replace(stride=(1, 1), swapped=not window.swapped)
@@ -45,9 +51,9 @@ def input_grad(
     shape = (g.shape[0], *sides, g.shape[3])
     vertical = _flipped_padding(window, x_shape, shape, kernel.shape, 0)
     horizontal = _flipped_padding(window, x_shape, shape, kernel.shape, 1)
-    worth_it = window.stride == (1, 1) or small.is_small(window, g.shape)
+    worth_it = window.stride == (1, 1) or is_small(window, g.shape)
     if not worth_it or min(*vertical, *horizontal) < 0:
-        return reference.input_grad(window, x_shape, g, kernel)
+        return xla.input_grad(window, x_shape, g, kernel)
     g, window = _spread(g, window.stride, shape), window._replace(stride=(1, 1))
     padding = (vertical, horizontal)
     flipped = kernel.reshape(-1, *kernel.shape[2:])[::-1].reshape(kernel.shape)
@@ -62,7 +68,14 @@ def input_grad(
 def kernel_grad(
     window: Window, kernel_shape: tuple[int, ...], x: jax.Array, g: jax.Array
 ) -> jax.Array:
-    """Gradient for the kernel, from that of the output, `g` [batch, out_h, out_w, features]."""
+    """Return the gradient for the kernel, given that of the output.
+
+    Args:
+        window: The geometry.
+        kernel_shape: The shape of the kernel.
+        x: The input, `[batch, height, width, channels]`.
+        g: The gradient for the output, `[batch, out_h, out_w, features]`.
+    """
     if window.swapped:
         shape = (*kernel_shape[:2], kernel_shape[3], kernel_shape[2])
         return kernel_grad(window._replace(swapped=False), shape, x, g).swapaxes(2, 3)
@@ -95,14 +108,14 @@ def _flipped_padding(
     kernel_shape: tuple[int, ...],
     axis: int,
 ) -> tuple[int, int]:
-    """Padding of the flipped convolution along an axis, over a spread gradient's shape."""
+    """Return the padding of the flipped convolution along an axis, given the spread gradient."""
     reach = window.dilation[axis] * (kernel_shape[axis] - 1)
     low = reach - window.padding[axis][0]
     return low, x_shape[axis + 1] + reach - g_shape[axis + 1] - low
 
 
 def _spread(y: jax.Array, stride: tuple[int, int], shape: tuple[int, ...]) -> jax.Array:
-    """Put the pixels of `y` at every `stride`-th place of zeros of the shape."""
+    """Place the pixels of `y` at every `stride`-th position of an array of zeros."""
     if stride == (1, 1):
         return y
     config = [(0, 0, 0), (0, 0, 0), (0, 0, 0), (0, 0, 0)]
@@ -140,7 +153,7 @@ _contract_matrices.defvjp(_contract_forward, _contract_backward)
 def _dense_kernel_grad(
     window: Window, size: tuple[int, int], x: jax.Array, g: jax.Array
 ) -> jax.Array:
-    """Gradient for the kernel without groups; `x` is padded already.
+    """Return the gradient for a kernel without groups; `x` is already padded.
 
     Returns:
         `[kernel_h, kernel_w, in, out]`.
@@ -173,7 +186,7 @@ def _dense_kernel_grad(
 def _sum_over_batch(
     function: Callable[[jax.Array, jax.Array], jax.Array], limit: int, x: jax.Array, g: jax.Array
 ) -> jax.Array:
-    """Sum of `function` over consecutive parts of the batch, at most `limit` images each."""
+    """Sum `function` over consecutive parts of the batch, of at most `limit` images each."""
     batch = x.shape[0]
     images = next(n for n in range(max(1, min(limit, batch)), 0, -1) if batch % n == 0)
     if images == batch:
