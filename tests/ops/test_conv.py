@@ -10,6 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from jax import lax
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
+from rounding import assert_sums_close
 
 from resnet_jax.ops import conv2d
 
@@ -30,17 +31,29 @@ def normal(*shape, seed=0, dtype=np.float32):
     return jnp.asarray(np.random.default_rng(seed).standard_normal(shape).astype(dtype))
 
 
-def value_and_gradients(function, x, kernel):
+def value_and_gradients(function, x, kernel, g):
     y, pullback = jax.vjp(function, x, kernel)
-    return y, *pullback(normal(*y.shape, seed=9, dtype=y.dtype))
+    return y, *pullback(g)
 
 
-def assert_like_plain(x, kernel, tolerance, **options):
-    ours = jax.jit(partial(value_and_gradients, partial(conv2d, **options)))(x, kernel)
-    theirs = jax.jit(partial(value_and_gradients, partial(plain, **options)))(x, kernel)
-    for one, other in zip(ours, theirs, strict=True):
+def operands(x, kernel, **options):
+    """The images, the kernel and a random gradient for the output."""
+    y = jax.eval_shape(partial(plain, **options), x, kernel)
+    return x, kernel, normal(*y.shape, seed=9, dtype=y.dtype)
+
+
+def expected(*operands, **options):
+    """Values and gradients of the plain convolution, and the absolute sums of their products."""
+    compute = jax.jit(partial(value_and_gradients, partial(plain, **options)))
+    return compute(*operands), compute(*map(jnp.abs, operands))
+
+
+def assert_like_plain(x, kernel, **options):
+    given = operands(x, kernel, **options)
+    ours = jax.jit(partial(value_and_gradients, partial(conv2d, **options)))(*given)
+    for one, other, magnitude in zip(ours, *expected(*given, **options), strict=True):
         assert one.dtype == other.dtype == x.dtype
-        np.testing.assert_allclose(one, other, rtol=tolerance, atol=tolerance)
+        assert_sums_close(one, other, magnitude)
 
 
 @st.composite
@@ -72,31 +85,54 @@ def test_float64_values_and_gradients_are_those_of_lax(case):
     with jax.enable_x64(True):
         x = normal(*x_shape, dtype=np.float64)
         kernel = normal(*kernel_shape, seed=1, dtype=np.float64)
-        assert_like_plain(x, kernel, 1e-10, **options)
+        assert_like_plain(x, kernel, **options)
 
 
-@pytest.mark.parametrize(
-    ("x_shape", "kernel_shape", "options"),
-    [
-        ((8, 22, 22, 3), (7, 7, 3, 16), {"stride": (2, 2), "padding": (3, 3)}),
-        ((12, 28, 28, 64), (3, 3, 64, 64), {}),
-        ((4, 7, 7, 96), (3, 3, 96, 96), {"dilation": (2, 2), "padding": (2, 2)}),
-    ],
-    ids=["stem", "chunked", "dilated"],
-)
-def test_float32_layers_of_a_resnet(x_shape, kernel_shape, options):
-    kernel = normal(*kernel_shape, seed=1) / np.prod(kernel_shape[:3]) ** 0.5
-    x = normal(*x_shape) / (x_shape[0] * x_shape[1] * x_shape[2]) ** 0.5
-    assert_like_plain(x, kernel, 1e-5, **options)
+LAYERS = {
+    "stem": ((8, 22, 22, 3), (7, 7, 3, 16), {"stride": (2, 2), "padding": (3, 3)}),
+    "chunked": ((12, 28, 28, 64), (3, 3, 64, 64), {}),
+    "dilated": ((4, 7, 7, 96), (3, 3, 96, 96), {"dilation": (2, 2), "padding": (2, 2)}),
+}
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+def test_float32_layers_of_a_resnet(layer):
+    x_shape, kernel_shape, options = LAYERS[layer]
+    assert_like_plain(normal(*x_shape), normal(*kernel_shape, seed=1), **options)
+
+
+def without_a_tap(x, kernel, **options):
+    return plain(x, kernel.at[0, 0].set(0), **options)
+
+
+def slightly_scaled(x, kernel, **options):
+    return plain(x, kernel, **options) * (1 + 1e-4)
+
+
+def rounded_to_bfloat16(x, kernel, **options):
+    x, kernel = (a.astype(jnp.bfloat16).astype(a.dtype) for a in (x, kernel))
+    return plain(x, kernel, **options)
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+@pytest.mark.parametrize("wrong", [without_a_tap, slightly_scaled, rounded_to_bfloat16])
+def test_the_comparison_notices_wrong_values_and_gradients(layer, wrong):
+    x_shape, kernel_shape, options = LAYERS[layer]
+    given = operands(normal(*x_shape), normal(*kernel_shape, seed=1), **options)
+    results = jax.jit(partial(value_and_gradients, partial(wrong, **options)))(*given)
+    for one, other, magnitude in zip(results, *expected(*given, **options), strict=True):
+        with pytest.raises(AssertionError, match="more than 8 roundings"):
+            assert_sums_close(one, other, magnitude)
 
 
 def test_bfloat16_stays_bfloat16():
-    x, kernel = normal(4, 6, 6, 8), normal(3, 3, 8, 8, seed=1) / 8
-    half = partial(jax.tree.map, lambda a: a.astype(jnp.bfloat16))
-    ours = value_and_gradients(conv2d, *half((x, kernel)))
-    for one, other in zip(ours, value_and_gradients(plain, x, kernel), strict=True):
+    given = operands(normal(4, 6, 6, 8), normal(3, 3, 8, 8, seed=1))
+    half = tuple(a.astype(jnp.bfloat16) for a in given)
+    full = (a.astype(jnp.float32) for a in half)
+    ours = value_and_gradients(conv2d, *half)
+    for one, other, magnitude in zip(ours, *expected(*full), strict=True):
         assert one.dtype == jnp.bfloat16
-        assert jnp.abs(one - other).max() < 0.03 * jnp.abs(other).max()
+        assert_sums_close(one, other, magnitude, roundings=1)
 
 
 @pytest.mark.parametrize(
@@ -107,19 +143,18 @@ def test_bfloat16_stays_bfloat16():
 def test_a_batch_split_over_devices_and_mapped(size, options):
     x, kernel = normal(8, 5, 5, 8), normal(size, size, 8 // options.get("groups", 1), 8, seed=1)
 
-    def gradient(convolution, kernel, x):
-        return jax.grad(lambda k: jnp.sin(convolution(x, k, **options)).sum())(kernel)
+    def loss(convolution, kernel, x):
+        return (convolution(x, kernel, **options) ** 2).sum()
 
-    ours = partial(gradient, conv2d)
-    expected = gradient(plain, kernel, x)
+    ours = jax.grad(partial(loss, conv2d))
+    theirs = jax.grad(partial(loss, plain))
+    magnitude = theirs(jnp.abs(kernel), jnp.abs(x))
     mesh = jax.make_mesh((4,), ("data",), axis_types=(AxisType.Auto,))
     split = PartitionSpec("data")
     sharded = jax.jit(ours)(kernel, jax.device_put(x, NamedSharding(mesh, split)))
     by_shard = jax.jit(
         jax.shard_map(
-            lambda kernel, x: jax.grad(
-                lambda k: lax.psum(jnp.sin(conv2d(x, k, **options)).sum(), "data")
-            )(kernel),
+            jax.grad(lambda kernel, x: lax.psum(loss(conv2d, kernel, x), "data")),
             mesh=mesh,
             in_specs=(PartitionSpec(), split),
             out_specs=PartitionSpec(),
@@ -129,16 +164,17 @@ def test_a_batch_split_over_devices_and_mapped(size, options):
     by_vmap = jax.vmap(ours, in_axes=(None, 0))(kernel, parts).sum(0)
     kernels = jnp.stack([kernel, 2 * kernel])
     both = jax.vmap(partial(conv2d, **options))(parts[:2], kernels)
-    np.testing.assert_allclose(both[1], 2 * plain(parts[1], kernel, **options), atol=1e-4)
-    for other in (sharded, by_shard, by_vmap):
-        np.testing.assert_allclose(other, expected, atol=2e-4)
+    twice = [plain(f(parts[1]), 2 * f(kernel), **options) for f in (jnp.positive, jnp.abs)]
+    assert_sums_close(both[1], *twice)
+    for gradient in (sharded, by_shard, by_vmap):
+        assert_sums_close(gradient, theirs(kernel, x), magnitude)
 
 
 @pytest.mark.parametrize("size", [1, 3])
 def test_second_derivatives_in_reverse_mode(size):
     padding = (size // 2, size // 2)
 
-    def penalty(convolution, kernel):
+    def penalty(convolution, kernel, x):
         def loss(kernel):
             return (convolution(x, kernel, padding=padding) ** 3).sum()
 
@@ -147,18 +183,20 @@ def test_second_derivatives_in_reverse_mode(size):
     with jax.enable_x64(True):
         x = normal(2, 4, 4, 3, dtype=np.float64)
         kernel = normal(size, size, 3, 2, seed=1, dtype=np.float64)
-        ours, theirs = (jax.grad(partial(penalty, f))(kernel) for f in (conv2d, plain))
-        np.testing.assert_allclose(ours, theirs, rtol=1e-10)
+        ours, theirs = (jax.grad(partial(penalty, f)) for f in (conv2d, plain))
+        magnitude = theirs(jnp.abs(kernel), jnp.abs(x))
+        assert_sums_close(ours(kernel, x), theirs(kernel, x), magnitude)
 
 
 def test_other_platforms_get_the_plain_convolution():
     x, kernel = jnp.zeros((4, 8, 8, 8)), jnp.zeros((1, 1, 8, 8))
+    given = operands(x, kernel, padding=(0, 0))
     gradients = jax.jit(partial(value_and_gradients, partial(conv2d, padding=(0, 0))))
-    everywhere = jax.export.export(gradients, platforms=("cpu", "cuda", "tpu"))(x, kernel)
+    everywhere = jax.export.export(gradients, platforms=("cpu", "cuda", "tpu"))(*given)
     assert everywhere.platforms == ("cpu", "cuda", "tpu")
-    assert jnp.abs(everywhere.call(x, kernel)[0]).max() == 0
+    assert jnp.abs(everywhere.call(*given)[0]).max() == 0
     for platforms in (("cuda",), ("tpu",)):
-        text = jax.export.export(gradients, platforms=platforms)(x, kernel).mlir_module()
+        text = jax.export.export(gradients, platforms=platforms)(*given).mlir_module()
         assert text.count("stablehlo.convolution") == 3
         assert "stablehlo.dot_general" not in text
 

@@ -6,6 +6,7 @@ import numpy as np
 import optax
 import pytest
 import torch
+from rounding import assert_sums_close
 from sklearn.datasets import load_digits
 from torch_twin import to_nchw, twin_of
 
@@ -24,7 +25,11 @@ RULES = [
 
 
 def sgd_steps(rule, dtype, steps=25):
-    """Yields both parameters after each step along the same gradients; the rate falls twice."""
+    """Yield both parameters after each step along the same gradients; the rate falls twice.
+
+    The third item is the size of the terms that a parameter is summed from: a run whose steps all
+    lead away from 0.
+    """
     rng = np.random.default_rng(0)
     start = {"a": rng.standard_normal((3, 4)), "b": rng.standard_normal(5)}
     params = {name: value.astype(dtype) for name, value in start.items()}
@@ -32,10 +37,13 @@ def sgd_steps(rule, dtype, steps=25):
     tx = make_optimizer(0.1, **rule)
     optimizer = torch.optim.SGD(theirs.values(), lr=0.1, dampening=0, **rule)
     state = tx.init(params)
+    sizes = {name: np.abs(value) for name, value in start.items()}
+    away = make_optimizer(0.1, **{**rule, "weight_decay": 0.0})
+    away_state = away.init(sizes)
     for step in range(steps):
         if step in (10, 20):
             rate = 0.1 * 0.1 ** (step // 10)
-            state = set_learning_rate(state, rate)
+            state, away_state = (set_learning_rate(s, rate) for s in (state, away_state))
             optimizer.param_groups[0]["lr"] = rate
         gradients = {n: rng.standard_normal(p.shape).astype(dtype) for n, p in params.items()}
         updates, state = tx.update(gradients, state, params)
@@ -43,23 +51,26 @@ def sgd_steps(rule, dtype, steps=25):
         for name, parameter in theirs.items():
             parameter.grad = torch.from_numpy(gradients[name])
         optimizer.step()
-        yield params, {name: p.detach().numpy() for name, p in theirs.items()}
+        downhill = {name: -np.abs(gradient) for name, gradient in gradients.items()}
+        updates, away_state = away.update(downhill, away_state)
+        sizes = optax.apply_updates(sizes, updates)
+        yield params, {name: p.detach().numpy() for name, p in theirs.items()}, sizes
 
 
 @pytest.mark.parametrize("rule", RULES)
 def test_sgd_float32(rule):
-    for ours, theirs in sgd_steps(rule, np.float32):
+    for ours, theirs, sizes in sgd_steps(rule, np.float32):
         for name in theirs:
-            np.testing.assert_allclose(ours[name], theirs[name], rtol=1e-5, atol=1e-6)
+            assert_sums_close(ours[name], theirs[name], sizes[name])
 
 
 @pytest.mark.parametrize("rule", RULES)
 def test_sgd_float64(rule):
     with jax.enable_x64(True):
-        for ours, theirs in sgd_steps(rule, np.float64):
+        for ours, theirs, sizes in sgd_steps(rule, np.float64):
             for name in theirs:
                 assert ours[name].dtype == np.float64
-                np.testing.assert_allclose(ours[name], theirs[name], rtol=1e-13, atol=1e-14)
+                assert_sums_close(ours[name], theirs[name], sizes[name])
 
 
 def digit_batches(steps, batch, seed):
