@@ -1,30 +1,41 @@
 """Data: sources to uint8 arrays, the split, batches, and transforms on the device.
 
 Attributes:
-    DATASETS: the names that `load_dataset` knows.
+    AUGMENTATIONS: every augmentation by its short name.
+    DATASETS: what is known of every data set, by name; `load_dataset` loads one.
 """
 
-from .base import Arrays, Dataset, DatasetError
+from .augment import AUGMENTATIONS, Augmentation, Pipeline, make_augmentation
+from .base import Arrays, Dataset, DatasetError, Parts, array_digest
 from .batches import epoch_permutation, eval_batches, num_batches
-from .datasets import DATASETS, default_data_dir, load_dataset
-from .image_files import ImageFileError, read_images
+from .data_folder import default_data_dir
+from .datasets import DATASETS, DatasetSpec, load_dataset
+from .image_files import ImageFileError, find_images, read_images
 from .sources.folder import ImageFolder, load_image_folder
 from .split import split_indices
 from .transforms import Transform
 
 __all__ = [
+    "AUGMENTATIONS",
     "DATASETS",
     "Arrays",
+    "Augmentation",
     "Dataset",
     "DatasetError",
+    "DatasetSpec",
     "ImageFileError",
     "ImageFolder",
+    "Parts",
+    "Pipeline",
     "Transform",
+    "array_digest",
     "default_data_dir",
     "epoch_permutation",
     "eval_batches",
+    "find_images",
     "load_dataset",
     "load_image_folder",
+    "make_augmentation",
     "num_batches",
     "read_images",
     "split_indices",

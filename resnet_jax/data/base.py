@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
+from collections.abc import Mapping
 
 import numpy as np
 
+from ..storage import one_line
+
 
 class DatasetError(ValueError):
-    r"""A data set cannot be had. The message is one line: the cause, and the ways on.
+    r"""A data set cannot be loaded; the message says why and what to do, in one line.
 
     Args:
-        message: the message; line breaks in it, which causes may bring along, become spaces.
+        message: the message; line breaks in it, which the text of another error may bring along,
+            become spaces.
 
-    >>> str(DatasetError("Cannot read x: first\nsecond."))
-    'Cannot read x: first second.'
+    >>> str(DatasetError("cannot read x: first\nsecond"))
+    'cannot read x: first second'
     """
 
     def __init__(self, message: str) -> None:
-        super().__init__(" ".join(message.splitlines()))
+        super().__init__(one_line(message))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -31,7 +36,7 @@ class Arrays:
         labels: int32 `[n]`.
 
     Raises:
-        ValueError: if types or shapes are not these.
+        ValueError: if the types or shapes differ from these.
     """
 
     images: np.ndarray
@@ -41,16 +46,44 @@ class Arrays:
         if self.images.dtype != np.uint8 or self.images.ndim != 4:
             raise ValueError(
                 f"`images` is {self.images.dtype} {self.images.shape}; "
-                "expected uint8 [n, height, width, channels]."
+                "expected uint8 [n, height, width, channels]"
             )
         if self.labels.dtype != np.int32 or self.labels.shape != self.images.shape[:1]:
             raise ValueError(
                 f"`labels` is {self.labels.dtype} {self.labels.shape}; "
-                f"expected int32 [{len(self.images)}]."
+                f"expected int32 [{len(self.images)}]"
             )
 
     def __len__(self) -> int:
         return len(self.labels)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Parts:
+    """The images of a data set, as its loader returns them, in the order of the source.
+
+    Attributes:
+        train: images and labels for training and validation.
+        test: images and labels for the test.
+    """
+
+    train: Arrays
+    test: Arrays
+
+    @property
+    def arrays(self) -> dict[str, np.ndarray]:
+        """The four arrays by name: `train_images`, `train_labels` and those of the test."""
+        return {
+            "train_images": self.train.images,
+            "train_labels": self.train.labels,
+            "test_images": self.test.images,
+            "test_labels": self.test.labels,
+        }
+
+    @functools.cached_property
+    def digests(self) -> dict[str, str]:
+        """The digest of each array, by name; see `array_digest`."""
+        return {name: array_digest(array) for name, array in self.arrays.items()}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -78,13 +111,13 @@ class Dataset:
 
 
 def array_digest(array: np.ndarray) -> str:
-    """SHA-256 of an array's type, shape and contents, in hexadecimal."""
+    """Return the SHA-256 of an array's type, shape and contents, in hexadecimal."""
     digest = hashlib.sha256(f"{array.dtype.str} {array.shape}\n".encode())
     digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()
 
 
-def combined_digest(name: str, digests: dict[str, str]) -> str:
-    """SHA-256 of a data set's name and the digests of its arrays, whatever their order."""
+def combined_digest(name: str, digests: Mapping[str, str]) -> str:
+    """Return the SHA-256 of a data set's name and its arrays' digests, whatever their order."""
     lines = [name, *(f"{key} {digests[key]}" for key in sorted(digests))]
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()

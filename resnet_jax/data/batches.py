@@ -10,7 +10,7 @@ import numpy as np
 
 
 def epoch_permutation(key: jax.Array, epoch: int | jax.Array, n: int) -> jax.Array:
-    """Order in which an epoch visits the examples: a pure function of its arguments.
+    """Return the order in which an epoch visits the examples, a pure function of the arguments.
 
     Args:
         key: the run's shuffling key; it stays the same for every epoch.
@@ -30,11 +30,11 @@ def epoch_permutation(key: jax.Array, epoch: int | jax.Array, n: int) -> jax.Arr
 
 
 def num_batches(n: int, batch_size: int, drop_last: bool = False) -> int:
-    """Number of batches of an epoch over `n` examples.
+    """Return the number of batches of an epoch over `n` examples.
 
     Args:
         n: number of examples.
-        batch_size: examples a batch.
+        batch_size: examples per batch.
         drop_last: whether a smaller last batch is left out.
 
     Raises:
@@ -44,21 +44,21 @@ def num_batches(n: int, batch_size: int, drop_last: bool = False) -> int:
     (175, 176)
     """
     if n < 1:
-        raise ValueError(f"`n` (={n}) must be at least 1.")
+        raise ValueError(f"`n` (={n}) must be at least 1")
     if batch_size < 1:
-        raise ValueError(f"`batch_size` (={batch_size}) must be at least 1.")
+        raise ValueError(f"`batch_size` (={batch_size}) must be at least 1")
     return n // batch_size if drop_last else -(-n // batch_size)
 
 
 def eval_batches(n: int, batch_size: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yields every example once, in order, in batches that all have the same shape.
+    """Yield every example once, in order, in batches that all have the same shape.
 
     The last batch is filled up with example 0 and its mask is False there, so that one compiled
     step serves all batches and a sum under the mask is exact.
 
     Args:
         n: number of examples.
-        batch_size: examples a batch.
+        batch_size: examples per batch.
 
     Yields:
         `(indices, mask)`: int32 `[batch_size]` and bool `[batch_size]`.

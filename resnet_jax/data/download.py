@@ -1,4 +1,4 @@
-"""Downloading one file, with a checksum and without waiting long for a dead network."""
+"""Download one file, with a checksum and without waiting long for a dead network."""
 
 from __future__ import annotations
 
@@ -14,8 +14,11 @@ from typing import Any
 from .progress import progress_bar
 
 OPEN_SECONDS = 10.0
-# The authors' server is slow: silence is borne longer in the middle of a download.
+"""Longest wait for a server's first answer."""
+
 SILENCE_SECONDS = 60.0
+"""Longest silence in the middle of a download; the authors' server of CIFAR is slow."""
+
 _CHUNK = 1 << 18
 
 
@@ -23,11 +26,15 @@ class DownloadError(Exception):
     """A download failed; the message is the reason."""
 
 
-def open_url(url: str) -> Any:
-    """Opens a URL, in `OPEN_SECONDS` at most.
+def open_url(
+    url: str, *, open_seconds: float = OPEN_SECONDS, silence_seconds: float = SILENCE_SECONDS
+) -> Any:
+    """Open a URL, in `open_seconds` at most.
 
     Args:
         url: the address.
+        open_seconds: longest wait for the answer.
+        silence_seconds: longest silence of the server, now and when the response is read.
 
     Returns:
         The open response; close it.
@@ -39,36 +46,46 @@ def open_url(url: str) -> Any:
 
     def attempt() -> None:
         try:
-            answer.put(urllib.request.urlopen(url, timeout=SILENCE_SECONDS))
-        except Exception as error:  # handed over to the caller, whatever it is
+            answer.put(urllib.request.urlopen(url, timeout=silence_seconds))
+        except Exception as error:  # whatever it is, the caller raises it
             answer.put(error)
 
     # The socket's own timeout covers neither a slow name server nor the number of addresses tried,
     # so a thread makes the attempt and is left behind when time is up.
     threading.Thread(target=attempt, daemon=True).start()
     try:
-        result = answer.get(timeout=OPEN_SECONDS)
+        result = answer.get(timeout=open_seconds)
     except queue.Empty:
-        raise DownloadError(f"no answer within {OPEN_SECONDS:.0f} seconds") from None
+        raise DownloadError(f"no answer within {open_seconds:g} seconds") from None
     if isinstance(result, Exception):
         raise DownloadError(_reason(result)) from result
     return result
 
 
-def download(url: str, target: Path, *, md5: str) -> None:
-    """Downloads a file and verifies it.
+def download(
+    url: str,
+    target: Path,
+    *,
+    md5: str,
+    open_seconds: float = OPEN_SECONDS,
+    silence_seconds: float = SILENCE_SECONDS,
+) -> None:
+    """Download a file and verify it.
 
     Args:
         url: the address.
         target: file to write; on an error it may be incomplete.
         md5: the expected MD5 checksum, in hexadecimal.
+        open_seconds: longest wait for the server's answer.
+        silence_seconds: longest silence of the server.
 
     Raises:
         DownloadError: if the download breaks off or the checksum is wrong.
         OSError: if the file cannot be written.
     """
     digest = hashlib.md5(usedforsecurity=False)
-    with open_url(url) as response, target.open("wb") as file:
+    response = open_url(url, open_seconds=open_seconds, silence_seconds=silence_seconds)
+    with response, target.open("wb") as file:
         length = response.headers.get("Content-Length", "")
         total = int(length) if length.isdecimal() else None
         size = "" if total is None else f" ({total / 1e6:.0f} MB)"

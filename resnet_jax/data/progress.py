@@ -6,20 +6,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
 
 class Advance(Protocol):
     """Reports that so many more units are done."""
 
     def __call__(self, amount: int, /) -> None:
-        """Moves the bar by `amount` units."""
+        """Move the bar by `amount` units."""
 
 
 @contextmanager
 def progress_bar(label: str, total: int | None) -> Iterator[Advance]:
-    """Shows a bar on a terminal's standard error, or one plain line where there is none.
+    """Show a bar on a terminal's standard error, or one plain line where there is none.
 
     Args:
         label: what is being done.
@@ -28,11 +25,15 @@ def progress_bar(label: str, total: int | None) -> Iterator[Advance]:
     Yields:
         A function to call with the number of units done since its last call.
     """
+    from rich.console import Console  # slow to import, and most starts show no bar
+
     console = Console(stderr=True)
     if not console.is_terminal:
         console.print(label, markup=False, highlight=False, soft_wrap=True)
         yield lambda amount, /: None
         return
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
     columns = (
         TextColumn("{task.description}", markup=False),
         BarColumn(),

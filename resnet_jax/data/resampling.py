@@ -25,7 +25,7 @@ class Taps(NamedTuple):
 
 @functools.lru_cache(maxsize=32)
 def bilinear_taps(source: int, target: int) -> Taps:
-    """Weights of Pillow's `BILINEAR` filter from `source` to `target` pixels along one axis.
+    """Return the weights of Pillow's `BILINEAR` filter along one axis.
 
     Pixel centres are at half positions. Output `i` is centred at `c = (i + 1/2) · s` with
     `s = source / target`; source pixel `j` weighs `max(0, 1 - |j + 1/2 - c| / max(s, 1))`, so the

@@ -10,7 +10,7 @@ import numpy as np
 def split_indices(
     n: int, *, fraction: float = 0.1, seed: int = 123
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Splits `range(n)` at random into training and validation indices.
+    """Split `range(n)` at random into training and validation indices.
 
     The order is that of `np.random.seed(seed); np.random.shuffle(list(range(n)))`, NumPy's legacy
     generator, without touching its global state. The first `floor(fraction * n)` shuffled indices
@@ -32,11 +32,11 @@ def split_indices(
     ((45000,), (5000,))
     """
     if n < 1:
-        raise ValueError(f"`n` (={n}) must be at least 1.")
+        raise ValueError(f"`n` (={n}) must be at least 1")
     if not 0 <= fraction < 1:
-        raise ValueError(f"`fraction` (={fraction}) must be in [0, 1).")
+        raise ValueError(f"`fraction` (={fraction}) must be in [0, 1)")
     if not 0 <= seed < 2**32:
-        raise ValueError(f"`seed` (={seed}) must be in [0, 2**32).")
+        raise ValueError(f"`seed` (={seed}) must be in [0, 2**32)")
     order = np.arange(n, dtype=np.int64)
     np.random.RandomState(seed).shuffle(order)
     count = math.floor(fraction * n)

@@ -49,23 +49,23 @@ class Transform:
 
     def __post_init__(self) -> None:
         if len(self.source) != 2 or min(self.source) < 1:
-            raise ValueError(f"`source` (={self.source}) must be a positive height and width.")
+            raise ValueError(f"`source` (={self.source}) must be a positive height and width")
         for name in ("resize", "crop"):
             if getattr(self, name) < 1:
-                raise ValueError(f"`{name}` (={getattr(self, name)}) must be at least 1.")
+                raise ValueError(f"`{name}` (={getattr(self, name)}) must be at least 1")
         if self.crop > self.resize:
-            raise ValueError(f"`crop` (={self.crop}) must not exceed `resize` (={self.resize}).")
+            raise ValueError(f"`crop` (={self.crop}) must not exceed `resize` (={self.resize})")
         if not self.mean or len(self.mean) != len(self.std):
             raise ValueError(
-                f"`mean` (={self.mean}) and `std` (={self.std}) must have one entry a channel."
+                f"`mean` (={self.mean}) and `std` (={self.std}) must have one entry per channel"
             )
         if not all(math.isfinite(value) for value in self.mean):
-            raise ValueError(f"`mean` (={self.mean}) must be finite.")
+            raise ValueError(f"`mean` (={self.mean}) must be finite")
         if not all(math.isfinite(value) and value > 0 for value in self.std):
-            raise ValueError(f"`std` (={self.std}) must be positive.")
+            raise ValueError(f"`std` (={self.std}) must be positive")
 
     def random(self, images: jax.Array, key: jax.Array) -> jax.Array:
-        """Crops each image at its own place, uniform over all places.
+        """Crop each image at a place of its own, drawn uniformly.
 
         Args:
             images: uint8 `[batch, height, width, channels]`.
@@ -76,18 +76,19 @@ class Transform:
             float32 `[batch, crop, crop, channels]`.
 
         Raises:
-            ValueError: if `key` is of another kind or shape, or `images` is not the transform's.
+            ValueError: if `key` is of another kind or shape, or the images
+                differ from what the transform expects.
         """
         if not jnp.issubdtype(key.dtype, jax.dtypes.prng_key):
-            raise ValueError(f"`key` (={key.dtype} {key.shape}) must come from `jax.random.key`.")
+            raise ValueError(f"`key` (={key.dtype} {key.shape}) must come from `jax.random.key`")
         if key.shape not in ((), images.shape[:1]):
-            raise ValueError(f"`key` has shape {key.shape}; expected () or {images.shape[:1]}.")
+            raise ValueError(f"`key` has shape {key.shape}; expected () or {images.shape[:1]}")
         keys = jax.random.split(key, images.shape[0]) if key.ndim == 0 else key
         places = self.resize - self.crop + 1
         return self.at(images, jax.vmap(lambda k: jax.random.randint(k, (2,), 0, places))(keys))
 
     def center(self, images: jax.Array) -> jax.Array:
-        """Crops each image in the middle; half a pixel rounds to even, as torchvision's CenterCrop.
+        """Crop each image in the middle; half a pixel rounds to even, as torchvision's CenterCrop.
 
         Args:
             images: uint8 `[batch, height, width, channels]`.
@@ -99,7 +100,7 @@ class Transform:
         return self.at(images, jnp.full((images.shape[0], 2), offset, jnp.int32))
 
     def at(self, images: jax.Array, offsets: jax.Array) -> jax.Array:
-        """Crops each image at a given place.
+        """Crop each image at a given place.
 
         Args:
             images: uint8 `[batch, height, width, channels]`.
@@ -110,21 +111,21 @@ class Transform:
             float32 `[batch, crop, crop, channels]`.
 
         Raises:
-            ValueError: if the images' type or shape is not the transform's.
+            ValueError: if the type or shape of the images differs from what the transform expects.
         """
         height, width = self.source
         channels = len(self.mean)
         if images.ndim != 4 or images.shape[1:] != (height, width, channels):
             raise ValueError(
                 f"`images` has shape {images.shape}; "
-                f"expected [batch, {height}, {width}, {channels}]."
+                f"expected [batch, {height}, {width}, {channels}]"
             )
         if images.dtype != jnp.uint8:
-            raise ValueError(f"`images` has dtype {images.dtype}; expected uint8.")
+            raise ValueError(f"`images` has dtype {images.dtype}; expected uint8")
         return self._normalise(jax.vmap(self._resize_and_crop)(images, offsets))
 
     def denormalise(self, x: jax.Array | np.ndarray) -> jax.Array:
-        """Takes normalised images back to [0, 1], for display.
+        """Take normalised images back to [0, 1], for display.
 
         Args:
             x: `[..., channels]`, as the other methods return it.
@@ -138,10 +139,10 @@ class Transform:
         return jnp.clip(jnp.asarray(x, jnp.float32) * std + mean, 0.0, 1.0)
 
     def _resize_and_crop(self, image: jax.Array, offset: jax.Array) -> jax.Array:
-        """uint8 `[height, width, channels]` → int32 `[crop, crop, channels]`, in 0 .. 255."""
+        """Resize and crop uint8 `[height, width, channels]` to int32 `[crop, crop, channels]`."""
         height, width = self.source
         channels = image.shape[-1]
-        # The axis to resample comes first, so that each tap moves whole contiguous rows.
+        # The axis to resample comes first, so that each tap moves whole rows.
         x = image.astype(jnp.int32).transpose(1, 0, 2).reshape(width, height * channels)
         # A loop that is not unrolled keeps XLA from computing this pass again for every tap of
         # the second, into which it would fuse it.
@@ -152,7 +153,7 @@ class Transform:
         return x.reshape(self.crop, self.crop, channels)
 
     def _normalise(self, pixels: jax.Array) -> jax.Array:
-        """Int 0 .. 255 → (pixel / 255 - mean) / std, as one multiplication and one addition."""
+        """Return (pixel / 255 - mean) / std, as one multiplication and one addition."""
         std = np.asarray(self.std, np.float64)
         scale = (1.0 / (255.0 * std)).astype(np.float32).reshape(1, 1, 1, -1)
         shift = (-np.asarray(self.mean, np.float64) / std).astype(np.float32).reshape(1, 1, 1, -1)
@@ -162,7 +163,7 @@ class Transform:
 def _resample(
     x: jax.Array, target: int, offset: jax.Array, size: int, *, unroll: bool
 ) -> jax.Array:
-    """Resizes the first axis of int32 `[source, n]` and keeps `size` places from `offset` on."""
+    """Resize the first axis of int32 `[source, n]`; keep `size` places from `offset` on."""
     source = x.shape[0]
     if source == target:
         return jax.lax.dynamic_slice_in_dim(x, offset, size)

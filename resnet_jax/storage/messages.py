@@ -13,10 +13,13 @@ def first_line(error: BaseException) -> str:
     return lines[0][:300].rstrip(".: ")
 
 
-def one_line(error: BaseException) -> str:
-    r"""Return an error's whole message in one line, or its type's name if it has none.
+def one_line(error: BaseException | str) -> str:
+    r"""Return an error's whole message, or a text, in one line.
+
+    Of an error without a message it is the name of its type.
 
     >>> one_line(ValueError("`epochs` (=0)\nmust be at least 1"))
     '`epochs` (=0) must be at least 1'
     """
-    return " ".join(str(error).split()) or type(error).__name__
+    line = " ".join(str(error).split())
+    return line or ("" if isinstance(error, str) else type(error).__name__)

@@ -8,13 +8,16 @@ import tarfile
 
 import numpy as np
 
-from resnet_jax.data.sources import archives as archives_module
+from resnet_jax.data import DATASETS
+from resnet_jax.data.sources.cifar import Cifar
+
+from .file_server import NOBODY
 
 
 class CifarFiles:
     """Deterministic images of a data set, and its archives in both formats."""
 
-    def __init__(self, folder, name, per_batch, test_size, seed=0):
+    def __init__(self, folder, name, per_batch, test_size, seed=0, server=NOBODY):
         rng = np.random.default_rng(seed)
         self.name = name
         self.classes = 10 if name == "cifar10" else 100
@@ -28,6 +31,8 @@ class CifarFiles:
         self.python = folder / f"{stem}-python.tar.gz"
         write_tar(self.binary, self._binary_members())
         write_tar(self.python, self._python_members())
+        self.archives = admit(name, self.binary, self.python)
+        self.datasets = datasets_with(name, self.archives, server=server)
 
     @property
     def train_images(self):
@@ -125,11 +130,17 @@ def write_tar(path, members):
             tar.addfile(info, io.BytesIO(data))
 
 
-def admit(monkeypatch, name, path, index):
-    """Puts a file's checksum in the place of the published one (0: binary, 1: Python)."""
-    md5 = hashlib.md5(path.read_bytes()).hexdigest()
-    table = dict(archives_module.ARCHIVES)
-    entries = list(table[name])
-    entries[index] = dataclasses.replace(entries[index], md5=md5)
-    table[name] = tuple(entries)
-    monkeypatch.setattr(archives_module, "ARCHIVES", table)
+def admit(name, binary=None, python=None):
+    """The archives of a data set, with files' checksums in the place of the published ones."""
+    return tuple(
+        archive
+        if path is None
+        else dataclasses.replace(archive, md5=hashlib.md5(path.read_bytes()).hexdigest())
+        for archive, path in zip(DATASETS[name].load.archives, (binary, python), strict=True)
+    )
+
+
+def datasets_with(name, archives, server=NOBODY):
+    """The registry, with these archives in the row of a data set, and another server."""
+    loader = Cifar(archives, server=server)
+    return {**DATASETS, name: dataclasses.replace(DATASETS[name], load=loader)}

@@ -1,36 +1,25 @@
-"""What several tests of the data need: CIFAR archives with few images, and no network."""
-
-import urllib.error
-import urllib.request
+"""What several tests of the data need: CIFAR archives with few images, and a server."""
 
 import pytest
 
-from .cifar_files import CifarFiles, admit
+from .cifar_files import CifarFiles
+from .file_server import serving
 
 
 @pytest.fixture
-def cifar(tmp_path, monkeypatch):
-    """Makes both archives of a data set and admits their checksums."""
+def server():
+    """An HTTP server on this machine; it has no files until a test gives it some."""
+    with serving() as server:
+        yield server
+
+
+@pytest.fixture
+def cifar(tmp_path, server):
+    """Makes both archives of a data set; its `datasets` admit them and download from `server`."""
 
     def make(name="cifar10", per_batch=7, test_size=9, seed=0):
         folder = tmp_path / f"source-{name}-{seed}"
         folder.mkdir()
-        files = CifarFiles(folder, name, per_batch, test_size, seed)
-        admit(monkeypatch, name, files.binary, 0)
-        admit(monkeypatch, name, files.python, 1)
-        return files
+        return CifarFiles(folder, name, per_batch, test_size, seed, server=f"{server.url}/")
 
     return make
-
-
-@pytest.fixture
-def no_network(monkeypatch):
-    """Makes every attempt to open a URL fail at once, and returns the list of attempts."""
-    attempts = []
-
-    def refuse(url, **_):
-        attempts.append(url)
-        raise urllib.error.URLError(OSError("no network in tests"))
-
-    monkeypatch.setattr(urllib.request, "urlopen", refuse)
-    return attempts

@@ -8,33 +8,39 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from resnet_jax.data import DatasetError
-from resnet_jax.data.sources.archives import ARCHIVES, identify, read_archive
+from resnet_jax.data import DATASETS, DatasetError
+from resnet_jax.data.sources.archives import (
+    CIFAR10_ARCHIVES,
+    CIFAR100_ARCHIVES,
+    identify,
+    read_archive,
+)
 
 from .cifar_files import CifarFiles, admit, python2_batch, write_tar
 
-CLASSES = {"cifar10": 10, "cifar100": 100}
 
-
-def read(path, name="cifar10"):
-    return read_archive(path, name, classes=CLASSES[name])
+def read(path, archives, others=(), classes=10):
+    parts = read_archive(path, archives, others, classes=classes)
+    return parts.train, parts.test
 
 
 def test_published_checksums():
-    table = {a.filename: a.md5 for archives in ARCHIVES.values() for a in archives}
+    table = {a.filename: a.md5 for a in (*CIFAR10_ARCHIVES, *CIFAR100_ARCHIVES)}
     assert table == {
         "cifar-10-binary.tar.gz": "c32a1d4ab5d03f1284b67883e8d87530",
         "cifar-10-python.tar.gz": "c58f30108f718f92721af3b95e74349a",
         "cifar-100-binary.tar.gz": "03b5dce01913d631647c71ecec9e9cb8",
         "cifar-100-python.tar.gz": "eb9058c3a382ffc7106e4002c42a8d85",
     }
+    assert DATASETS["cifar10"].load.archives == CIFAR10_ARCHIVES
+    assert DATASETS["cifar100"].load.archives == CIFAR100_ARCHIVES
 
 
 @pytest.mark.parametrize("name", ["cifar10", "cifar100"])
 def test_both_formats_hold_the_same_images_in_source_order(cifar, name):
     files = cifar(name)
     for path in (files.binary, files.python):
-        train, test = read(path, name)
+        train, test = read(path, files.archives, classes=files.classes)
         assert np.array_equal(train.images, files.train_images)
         assert np.array_equal(train.labels, files.train_labels)
         assert np.array_equal(test.images, files.test_images)
@@ -44,7 +50,7 @@ def test_both_formats_hold_the_same_images_in_source_order(cifar, name):
 def test_the_name_of_the_file_is_free(cifar):
     files = cifar()
     renamed = files.python.rename(files.python.with_name("x"))
-    assert identify(renamed, "cifar10").filename == "cifar-10-python.tar.gz"
+    assert identify(renamed, files.archives).filename == "cifar-10-python.tar.gz"
 
 
 def test_truncated_or_other_file_is_refused(cifar, tmp_path):
@@ -54,21 +60,27 @@ def test_truncated_or_other_file_is_refused(cifar, tmp_path):
         path = tmp_path / "a.tar.gz"
         path.write_bytes(content)
         with pytest.raises(DatasetError, match="truncated, damaged or another file") as caught:
-            read(path)
+            read(path, files.archives)
         assert str(path) in str(caught.value)
         assert "cifar-10-binary.tar.gz" in str(caught.value)
 
 
 def test_archive_of_another_data_set_is_named(cifar):
     files = cifar("cifar100")
-    with pytest.raises(DatasetError, match=r"is cifar-100-python\.tar\.gz, which holds cifar100"):
-        read(files.python)
+    message = r"is cifar-100-python\.tar\.gz, of another data set; name cifar-10-binary\.tar\.gz or"
+    with pytest.raises(DatasetError, match=message):
+        read(files.python, CIFAR10_ARCHIVES, files.archives)
+
+
+def test_the_data_sets_know_each_others_archives():
+    assert DATASETS["cifar10"].load.others == CIFAR100_ARCHIVES
+    assert DATASETS["cifar100"].load.others == CIFAR10_ARCHIVES
 
 
 @pytest.mark.parametrize(("name", "reason"), [("none.tar.gz", "No such file"), (".", "directory")])
 def test_unreadable_path_is_explained(tmp_path, name, reason):
-    with pytest.raises(DatasetError, match=f"Cannot read the archive .*{reason}"):
-        read(tmp_path / name)
+    with pytest.raises(DatasetError, match=f"cannot read the archive .*{reason}"):
+        read(tmp_path / name, CIFAR10_ARCHIVES)
 
 
 # From here on the checksum is right and the contents are not.
@@ -86,28 +98,27 @@ def python_members(rows=2):
 
 
 @pytest.fixture
-def admitted(tmp_path, monkeypatch):
-    """Writes a tar of members and admits it in a format (0: binary, 1: Python)."""
+def admitted(tmp_path):
+    """Writes a tar of members and admits it in a format; returns the arguments of `read`."""
 
     def make(members, form):
         path = tmp_path / "admitted.tar.gz"
         write_tar(path, members)
-        admit(monkeypatch, "cifar10", path, form)
-        return path
+        return path, admit("cifar10", **{form: path})
 
     return make
 
 
 def test_good_members_are_read(admitted):
-    assert len(read(admitted(binary_members(), 0))[0]) == 10
-    assert len(read(admitted(python_members(), 1))[0]) == 10
+    assert len(read(*admitted(binary_members(), "binary"))[0]) == 10
+    assert len(read(*admitted(python_members(), "python"))[0]) == 10
 
 
 def test_missing_members_are_named(admitted):
     members = binary_members()
     del members["cifar-10-batches-bin/data_batch_3.bin"]
-    with pytest.raises(DatasetError, match=r"lacks cifar-10-batches-bin/data_batch_3\.bin\."):
-        read(admitted(members, 0))
+    with pytest.raises(DatasetError, match=r"lacks cifar-10-batches-bin/data_batch_3\.bin$"):
+        read(*admitted(members, "binary"))
 
 
 def test_names_that_leave_the_folder_are_not_followed(admitted, tmp_path, monkeypatch):
@@ -119,9 +130,9 @@ def test_names_that_leave_the_folder_are_not_followed(admitted, tmp_path, monkey
         "cifar-10-batches-bin/../data_batch_1.bin": b"x",
         "./cifar-10-batches-bin/data_batch_1.bin": b"x",
     }
-    path = admitted({**evil, **binary_members()}, 0)
+    arguments = admitted({**evil, **binary_members()}, "binary")
     before = sorted(tmp_path.rglob("*"))
-    assert len(read(path)[0]) == 10
+    assert len(read(*arguments)[0]) == 10
     assert sorted(tmp_path.rglob("*")) == before
 
 
@@ -129,14 +140,14 @@ def test_names_that_leave_the_folder_are_not_followed(admitted, tmp_path, monkey
     ("content", "message"),
     [
         (b"", "at least one"),
-        (bytes(3072), "its 3072 bytes are no multiple of a 3073-byte record"),
+        (bytes(3072), "its 3072 bytes are not a multiple of a 3073-byte record"),
         (b"\x0a" + bytes(3072), "labels outside 0 to 9"),
     ],
 )
 def test_bad_binary_batch_is_explained(admitted, content, message):
     members = binary_members() | {"cifar-10-batches-bin/test_batch.bin": content}
     with pytest.raises(DatasetError, match=message) as caught:
-        read(admitted(members, 0))
+        read(*admitted(members, "binary"))
     assert "cifar-10-batches-bin/test_batch.bin" in str(caught.value)
 
 
@@ -147,13 +158,13 @@ GOOD = np.zeros((2, 3072), np.uint8)
     ("batch", "message"),
     [
         ({"data": GOOD}, "KeyError"),
-        ([], "Cannot read"),
-        ({"data": GOOD.astype(np.int16), "labels": [0, 0]}, "no table of bytes"),
-        ({"data": GOOD[0], "labels": [0, 0]}, "no table of bytes"),
-        ({"data": "text", "labels": [0, 0]}, "no table of bytes"),
-        ({"data": GOOD, "labels": ["a", "b"]}, "no list of integers"),
-        ({"data": GOOD, "labels": [0, 1.5]}, "no list of integers"),
-        ({"data": GOOD, "labels": [[0], [1, 2]]}, "Cannot read"),
+        ([], "cannot read"),
+        ({"data": GOOD.astype(np.int16), "labels": [0, 0]}, "not a table of bytes"),
+        ({"data": GOOD[0], "labels": [0, 0]}, "not a table of bytes"),
+        ({"data": "text", "labels": [0, 0]}, "not a table of bytes"),
+        ({"data": GOOD, "labels": ["a", "b"]}, "not a list of integers"),
+        ({"data": GOOD, "labels": [0, 1.5]}, "not a list of integers"),
+        ({"data": GOOD, "labels": [[0], [1, 2]]}, "cannot read"),
         ({"data": GOOD, "labels": [0]}, r"shape \(2, 3072\) and 1 labels"),
         ({"data": GOOD[:, :9], "labels": [0, 0]}, r"shape \(2, 9\)"),
         ({"data": GOOD, "labels": [0, -1]}, "labels outside 0 to 9"),
@@ -164,7 +175,7 @@ def test_bad_pickled_batch_is_explained(admitted, batch, message):
     members = python_members()
     members["cifar-10-batches-py/data_batch_2"] = pickle.dumps(batch, 2)
     with pytest.raises(DatasetError, match=message) as caught:
-        read(admitted(members, 1))
+        read(*admitted(members, "python"))
     assert "cifar-10-batches-py/data_batch_2" in str(caught.value)
 
 
@@ -180,36 +191,34 @@ def test_pickled_command_is_refused(admitted, tmp_path):
     trace = tmp_path / "trace"
     members = python_members()
     members["cifar-10-batches-py/test_batch"] = pickle.dumps(Command(f"touch {trace}"), 2)
-    with pytest.raises(DatasetError, match=r"Refused .*test_batch .*asks for (posix|nt)\.system"):
-        read(admitted(members, 1))
+    with pytest.raises(DatasetError, match=r"refused .*test_batch .*asks for (posix|nt)\.system"):
+        read(*admitted(members, "python"))
     assert not trace.exists()
 
 
-def outcome(path, monkeypatch, form):
-    with monkeypatch.context() as patch:
-        admit(patch, "cifar10", path, form)
-        try:
-            return read(path)
-        except DatasetError as error:
-            return str(error)
+def outcome(path, form):
+    try:
+        return read(path, admit("cifar10", **{form: path}))
+    except DatasetError as error:
+        return str(error)
 
 
 @settings(
     deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-@given(data=st.data(), form=st.sampled_from([0, 1]))
-def test_damaged_archive_gives_images_or_one_line(tmp_path, monkeypatch, data, form):
+@given(data=st.data(), form=st.sampled_from(["binary", "python"]))
+def test_damaged_archive_gives_images_or_one_line(tmp_path, data, form):
     folder = tmp_path / "source"
     if not folder.exists():
         folder.mkdir()
         CifarFiles(folder, "cifar10", 1, 1)
     path = tmp_path / "damaged.tar.gz"
-    source = folder / ("cifar-10-binary.tar.gz", "cifar-10-python.tar.gz")[form]
+    source = folder / f"cifar-10-{form}.tar.gz"
     content = bytearray(source.read_bytes())
     for _ in range(data.draw(st.integers(0, 3))):
         content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
     path.write_bytes(content[: data.draw(st.integers(0, len(content)))])
-    result = outcome(path, monkeypatch, form)
+    result = outcome(path, form)
     if isinstance(result, str):
         assert str(path) in result
         assert "\n" not in result
@@ -221,7 +230,7 @@ def test_damaged_archive_gives_images_or_one_line(tmp_path, monkeypatch, data, f
     deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(data=st.data())
-def test_damaged_pickle_gives_images_or_one_line(tmp_path, monkeypatch, data):
+def test_damaged_pickle_gives_images_or_one_line(tmp_path, data):
     members = python_members(1)
     batch = bytearray(members["cifar-10-batches-py/test_batch"])
     for _ in range(data.draw(st.integers(1, 4))):
@@ -229,7 +238,7 @@ def test_damaged_pickle_gives_images_or_one_line(tmp_path, monkeypatch, data):
     members["cifar-10-batches-py/test_batch"] = bytes(batch)
     path = tmp_path / "damaged.tar.gz"
     write_tar(path, members)
-    result = outcome(path, monkeypatch, 1)
+    result = outcome(path, "python")
     if isinstance(result, str):
         assert "cifar-10-batches-py/test_batch" in result
         assert "\n" not in result

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from resnet_jax.data import Arrays, DatasetError
-from resnet_jax.data.base import array_digest, combined_digest
+from resnet_jax.data import Arrays, DatasetError, Parts, array_digest
+from resnet_jax.data.base import combined_digest
 
 IMAGES = np.zeros((3, 2, 2, 1), np.uint8)
 LABELS = np.arange(3, dtype=np.int32)
@@ -41,6 +41,16 @@ def test_combined_digest_sees_name_and_every_part():
     assert combined_digest("x", parts) == combined_digest("x", {"b": "2", "a": "1"})
     others = [("y", parts), ("x", {"a": "2", "b": "1"}), ("x", {"a": "1"})]
     assert all(combined_digest("x", parts) != combined_digest(*other) for other in others)
+
+
+def test_parts_name_their_arrays():
+    parts = Parts(Arrays(IMAGES, LABELS), Arrays(IMAGES[:1], LABELS[:1]))
+    assert parts.digests == {
+        "train_images": array_digest(IMAGES),
+        "train_labels": array_digest(LABELS),
+        "test_images": array_digest(IMAGES[:1]),
+        "test_labels": array_digest(LABELS[:1]),
+    }
 
 
 def test_error_is_one_line_and_a_value_error():

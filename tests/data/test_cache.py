@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from resnet_jax.data import Arrays
+from resnet_jax.data import Arrays, Parts
 from resnet_jax.data.cache import DamagedCacheError, read_cache, write_cache
 
 
@@ -17,18 +17,18 @@ def written(tmp_path):
         images = rng.integers(0, 256, (n, 4, 4, 3), dtype=np.uint8)
         return Arrays(images, rng.integers(0, 10, n).astype(np.int32))
 
-    train, test = arrays(5), arrays(2)
+    parts = Parts(arrays(5), arrays(2))
     folder = tmp_path / "arrays" / "x"
-    return folder, train, test, write_cache(tmp_path, folder, train, test)
+    write_cache(tmp_path, folder, parts)
+    return folder, parts
 
 
 def test_reads_what_was_written(written):
-    folder, train, test, digests = written
-    got_train, got_test, got_digests = read_cache(folder)
-    for got, original in ((got_train, train), (got_test, test)):
-        assert np.array_equal(got.images, original.images)
-        assert np.array_equal(got.labels, original.labels)
-    assert got_digests == digests
+    folder, parts = written
+    got = read_cache(folder)
+    for name, array in parts.arrays.items():
+        assert np.array_equal(got.arrays[name], array)
+    assert got.digests == parts.digests
     assert sorted(p.name for p in folder.parent.parent.iterdir()) == ["arrays"]
 
 
@@ -37,10 +37,10 @@ def test_no_cache_is_no_error(tmp_path):
 
 
 def test_is_replaced_as_a_whole(written, tmp_path):
-    folder, train, test, digests = written
+    folder, parts = written
     (folder / "stray").write_text("x")
-    again = write_cache(tmp_path, folder, test, train)
-    assert again["train_images"] == digests["test_images"]
+    write_cache(tmp_path, folder, Parts(parts.test, parts.train))
+    assert read_cache(folder).digests["train_images"] == parts.digests["test_images"]
     assert not (folder / "stray").exists()
 
 
@@ -82,8 +82,8 @@ def test_another_manifest_is_noticed(written, content):
 
 
 def test_arrays_of_another_shape_are_noticed(written):
-    folder, train, *_ = written
-    np.save(folder / "train_images.npy", train.images.reshape(5, 2, 8, 3))
+    folder, parts = written
+    np.save(folder / "train_images.npy", parts.train.images.reshape(5, 2, 8, 3))
     with pytest.raises(DamagedCacheError, match="train_images"):
         read_cache(folder)
 
@@ -96,5 +96,6 @@ def test_pickled_objects_are_not_loaded(written):
 
 
 def test_manifest_is_readable(written):
-    folder, _, _, digests = written
-    assert json.loads((folder / "manifest.json").read_text()) == {"format": 1, "sha256": digests}
+    folder, parts = written
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert manifest == {"format": 1, "sha256": parts.digests}

@@ -1,12 +1,59 @@
-"""The door: names, default folder, arguments."""
+"""The registry: its rows, and the function that loads one."""
 
+import dataclasses
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from resnet_jax.data import DATASETS, DatasetError, default_data_dir, load_dataset
+from resnet_jax.data import (
+    DATASETS,
+    Arrays,
+    DatasetError,
+    DatasetSpec,
+    Parts,
+    load_dataset,
+)
+
+
+def test_names():
+    assert tuple(DATASETS) == ("cifar10", "cifar100", "fashion_mnist", "digits")
+
+
+@pytest.mark.parametrize(
+    ("name", "classes", "side", "channels"),
+    [
+        ("cifar10", 10, 32, 3),
+        ("cifar100", 100, 32, 3),
+        ("fashion_mnist", 10, 28, 1),
+        ("digits", 10, 8, 1),
+    ],
+)
+def test_rows(name, classes, side, channels):
+    row = DATASETS[name]
+    assert len(set(row.class_names)) == len(row.class_names) == classes
+    assert row.side == side
+    assert len(row.mean) == len(row.std) == channels
+    assert all(0 < value < 1 for value in (*row.mean, *row.std))
+
+
+def test_class_names_are_in_label_order():
+    names = DATASETS["cifar10"].class_names
+    assert (names[0], names[3], names[9]) == ("airplane", "cat", "truck")
+    fine = DATASETS["cifar100"].class_names
+    assert list(fine) == sorted(fine)  # the archive's own order
+    assert (fine[0], fine[53], fine[99]) == ("apple", "orange", "worm")
+    fashion = DATASETS["fashion_mnist"].class_names
+    assert (fashion[0], fashion[9]) == ("T-shirt/top", "Ankle boot")
+
+
+def test_digits_statistics_are_the_training_images():
+    dataset = load_dataset("digits")
+    pixels = dataset.train.images / 255
+    assert dataset.mean == pytest.approx((pixels.mean(),), abs=5e-5)
+    assert dataset.std == pytest.approx((pixels.std(),), abs=5e-5)
 
 
 @pytest.mark.parametrize("name", ["mnist", "", "CIFAR10"])
@@ -17,28 +64,47 @@ def test_unknown_name_lists_the_known_ones(name):
     assert all(known in str(caught.value) for known in DATASETS)
 
 
+def test_a_data_set_is_one_row(tmp_path):
+    """A loader and a row are all that a new data set takes."""
+    given = {}
+
+    def load(name, class_names, *, archive, data_dir):
+        given.update(archive=archive, data_dir=data_dir)
+        labels = np.arange(len(class_names), dtype=np.int32)
+        arrays = Arrays(np.full((len(labels), 2, 2, 1), 7, np.uint8), labels)
+        return Parts(arrays, arrays)
+
+    row = DatasetSpec(class_names=("left", "right"), side=2, mean=(0.5,), std=(0.25,), load=load)
+    datasets = {**DATASETS, "arrows": row, "signs": row}
+    dataset = load_dataset("arrows", archive=tmp_path, datasets=datasets)
+    assert (dataset.name, dataset.class_names) == ("arrows", ("left", "right"))
+    assert (dataset.mean, dataset.std) == ((0.5,), (0.25,))
+    assert dataset.train.labels.tolist() == dataset.test.labels.tolist() == [0, 1]
+    assert given == {"archive": tmp_path, "data_dir": None}
+    assert load_dataset("signs", datasets=datasets).fingerprint != dataset.fingerprint
+    assert load_dataset("digits", datasets=datasets).name == "digits"
+    with pytest.raises(DatasetError, match=r"must be one of cifar10, .*, arrows, signs$"):
+        load_dataset("arrow", datasets=datasets)
+    assert "arrows" not in DATASETS
+
+
+def test_a_row_may_be_replaced():
+    """The statistics of a row, too, reach the data set."""
+    row = dataclasses.replace(DATASETS["digits"], mean=(0.1,))
+    assert load_dataset("digits", datasets={"digits": row}).mean == (0.1,)
+
+
 def test_digits_take_no_archive(tmp_path):
-    with pytest.raises(DatasetError, match=r"`archive` .* is of no use to digits"):
+    with pytest.raises(DatasetError, match=r"`archive` .* has no use for digits; leave it out"):
         load_dataset("digits", archive=tmp_path)
 
 
-def test_default_folder(monkeypatch):
-    monkeypatch.delenv("RESNET_JAX_DATA", raising=False)
-    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
-    monkeypatch.setenv("HOME", "/home/someone")
-    assert default_data_dir() == Path("/home/someone/.cache/resnet_jax")
-    monkeypatch.setenv("XDG_CACHE_HOME", "/cache")
-    assert default_data_dir() == Path("/cache/resnet_jax")
-    monkeypatch.setenv("RESNET_JAX_DATA", "~/data")
-    assert default_data_dir() == Path("/home/someone/data")
-
-
-def test_default_folder_is_used(monkeypatch, tmp_path, cifar, no_network):
+def test_default_folder_is_used(monkeypatch, tmp_path, cifar, server):
     files = cifar()
     monkeypatch.setenv("RESNET_JAX_DATA", str(tmp_path / "d"))
-    load_dataset("cifar10", archive=files.binary)
+    load_dataset("cifar10", archive=files.binary, datasets=files.datasets)
     assert (tmp_path / "d" / "arrays" / "cifar10" / "manifest.json").exists()
-    assert not no_network
+    assert not server.requests
 
 
 def test_home_is_expanded(monkeypatch, tmp_path):
@@ -48,7 +114,7 @@ def test_home_is_expanded(monkeypatch, tmp_path):
 
 
 def test_import_is_light():
-    """TFDS and scikit-learn take seconds; they come in when they are needed."""
+    """These take long to import; they come in when they are needed."""
     code = (
         "import sys, resnet_jax.data\n"
         "heavy = {'tensorflow_datasets', 'sklearn', 'array_record'} & set(sys.modules)\n"

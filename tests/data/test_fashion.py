@@ -1,12 +1,13 @@
 """Where Fashion-MNIST is looked for."""
 
+import dataclasses
 import gzip
 
 import numpy as np
 import pytest
 
-from resnet_jax.data import DatasetError, load_dataset
-from resnet_jax.data.sources import fashion
+from resnet_jax.data import DATASETS, DatasetError, load_dataset
+from resnet_jax.data.sources.fashion import DEBIAN_FOLDER, FashionMnist
 
 from .idx_files import idx_bytes, some_images, write_pair
 
@@ -18,6 +19,11 @@ def folder(tmp_path):
     write_pair(folder, "train", *some_images(6, seed=0))
     write_pair(folder, "t10k", *some_images(3, seed=1))
     return folder
+
+
+def datasets_with(system_folder):
+    row = dataclasses.replace(DATASETS["fashion_mnist"], load=FashionMnist(system_folder))
+    return {"fashion_mnist": row}
 
 
 @pytest.mark.parametrize("door", ["archive", "data_dir"])
@@ -37,18 +43,17 @@ def test_archive_comes_before_data_dir(folder, tmp_path):
 
 
 def test_default_places(folder, tmp_path, monkeypatch):
-    monkeypatch.setattr("resnet_jax.data.datasets.DEBIAN_FOLDER", folder)
     monkeypatch.setenv("RESNET_JAX_DATA", str(tmp_path / "none"))
-    by_debian = load_dataset("fashion_mnist")
-    monkeypatch.setattr("resnet_jax.data.datasets.DEBIAN_FOLDER", tmp_path / "none")
+    by_system = load_dataset("fashion_mnist", datasets=datasets_with(folder))
     monkeypatch.setenv("RESNET_JAX_DATA", str(folder))
-    assert load_dataset("fashion_mnist").fingerprint == by_debian.fingerprint
+    by_default = load_dataset("fashion_mnist", datasets=datasets_with(tmp_path / "none"))
+    assert by_default.fingerprint == by_system.fingerprint
+    assert DATASETS["fashion_mnist"].load.system_folder == DEBIAN_FOLDER
 
 
-def test_a_folder_that_is_named_is_the_only_one_tried(folder, tmp_path, monkeypatch):
-    monkeypatch.setattr("resnet_jax.data.datasets.DEBIAN_FOLDER", folder)
+def test_a_folder_that_is_named_is_the_only_one_tried(folder, tmp_path):
     with pytest.raises(DatasetError) as caught:
-        load_dataset("fashion_mnist", data_dir=tmp_path / "none")
+        load_dataset("fashion_mnist", data_dir=tmp_path / "none", datasets=datasets_with(folder))
     for part in ("--archive", "--data-dir", "--dataset digits", str(tmp_path / "none")):
         assert part in str(caught.value)
     assert not (tmp_path / "none").exists()
@@ -76,10 +81,10 @@ def test_fingerprint_follows_the_images(folder):
 
 
 @pytest.mark.skipif(
-    not fashion.DEBIAN_FOLDER.is_dir(), reason="Debian's dataset-fashion-mnist is not installed"
+    not DEBIAN_FOLDER.is_dir(), reason="Debian's dataset-fashion-mnist is not installed"
 )
 def test_the_real_one():
-    dataset = load_dataset("fashion_mnist", archive=fashion.DEBIAN_FOLDER)
+    dataset = load_dataset("fashion_mnist", archive=DEBIAN_FOLDER)
     assert dataset.train.images.shape == (60_000, 28, 28, 1)
     assert dataset.test.images.shape == (10_000, 28, 28, 1)
     assert np.bincount(dataset.train.labels).tolist() == [6000] * 10

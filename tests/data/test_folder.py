@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from resnet_jax.data import DatasetError
-from resnet_jax.data.sources.folder import channel_statistics, load_image_folder
+from resnet_jax.data import DatasetError, load_image_folder
+from resnet_jax.data.sources.folder import channel_statistics
 
 
 def make(root, counts, *, level=10):
-    """Files of one grey level each, other levels in each folder: ``{"cat": 3, …}``."""
+    """Files of one grey level each, other levels in each folder: `{"cat": 3, …}`."""
     for index, (name, count) in enumerate(counts.items()):
         (root / name).mkdir(parents=True)
         for number in range(count):
@@ -90,17 +90,17 @@ def test_damaged_images_are_told_together(tmp_path):
 
 
 MISTAKES = {
-    "missing": r"`data_dir` \(=.*\) does not exist; expected are image files in DATA_DIR/<class>/",
+    "missing": r"`data_dir` \(=.*\) does not exist; expected image files in DATA_DIR/<class>/",
     "file": r"`data_dir` \(=.*\) is a file, not a folder",
     "empty": r"has no class folders in .*; at least 2 are needed",
     "flat": r"has no class folders in ",
     "one class": r"has 1 class folder in .*; at least 2 are needed",
-    "no images": r"the class b has no image in .*b \(\.png, .*\); so of 1 of 2 classes",
-    "two images": r"the class b has too few images to split off some for valid: 3 a class",
+    "no images": r"the class b has no image in .*b \(\.png, .*\); 1 of 2 classes are empty$",
+    "two images": r"the class b has too few images to split off some for valid; each class needs 3",
     "no train": r"has valid/ but no train/",
     "both": r"has both valid/ and val/; keep one",
-    "unknown": r"valid has the class c, which .*train has not",
-    "empty part": r"valid has no image in class folders; remove it",
+    "unknown": r"valid has the class c, which .*train lacks",
+    "empty part": r"valid has no image in class folders; remove it to split",
 }
 
 

@@ -50,12 +50,12 @@ def test_wrong_contents_are_explained(tmp_path, data, message):
 def test_damaged_gzip_is_explained(tmp_path, damage):
     path = tmp_path / "x.gz"
     path.write_bytes(damage(gzip.compress(good())))
-    with pytest.raises(DatasetError, match=r"Cannot read .*x\.gz: "):
+    with pytest.raises(DatasetError, match=r"cannot read .*x\.gz: "):
         read_idx(path, rank=3)
 
 
 def test_missing_file_is_explained(tmp_path):
-    with pytest.raises(DatasetError, match=r"Cannot read .*none\.gz"):
+    with pytest.raises(DatasetError, match=r"cannot read .*none\.gz"):
         read_idx(tmp_path / "none.gz", rank=1)
 
 

@@ -8,13 +8,12 @@ from pathlib import Path
 
 from resnet_jax.data import load_dataset
 
-HERE = Path(__file__).parent
-ROOT = HERE.parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 def test_the_prepared_copy_is_array_record_and_shuffled(cifar, tmp_path):
     files = cifar(per_batch=30)
-    load_dataset("cifar10", archive=files.binary, data_dir=tmp_path / "d")
+    load_dataset("cifar10", archive=files.binary, data_dir=tmp_path / "d", datasets=files.datasets)
     folder = tmp_path / "d" / "cifar10" / "1.0.0"
     info = json.loads((folder / "dataset_info.json").read_text())
     assert info["fileFormat"] == "array_record"
@@ -46,15 +45,14 @@ class Refuse:
         raise AssertionError
 
 sys.meta_path.insert(0, Refuse())
-import pytest
-from cifar_files import CifarFiles, admit
 from resnet_jax.data import load_dataset
+from tests.data.cifar_files import CifarFiles
 
 folder = Path(sys.argv[1])
 files = CifarFiles(folder, "cifar10", 4, 6)
-with pytest.MonkeyPatch.context() as patch:
-    admit(patch, "cifar10", files.binary, 0)
-    dataset = load_dataset("cifar10", archive=files.binary, data_dir=folder / "d")
+dataset = load_dataset(
+    "cifar10", archive=files.binary, data_dir=folder / "d", datasets=files.datasets
+)
 assert (dataset.train.images == files.train_images).all()
 assert "tensorflow_datasets" in sys.modules
 assert not [name for name in sys.modules if name.split(".")[0] == "tensorflow"]
@@ -64,7 +62,7 @@ assert not [name for name in sys.modules if name.split(".")[0] == "tensorflow"]
 def test_tensorflow_is_neither_needed_nor_imported(tmp_path):
     result = subprocess.run(
         [sys.executable, "-W", "error", "-c", NO_TENSORFLOW, str(tmp_path)],
-        env=os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{HERE}"},
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
         check=False,

@@ -182,8 +182,8 @@ def test_is_hashable_and_compiles_once(photos):
         ({"std": (0.1, 0.0, 0.1)}, "`std` .* must be positive"),
         ({"std": (0.1, float("nan"), 0.1)}, "`std` .* must be positive"),
         ({"mean": (0.1, float("inf"), 0.1)}, "`mean` .* must be finite"),
-        ({"mean": (0.5,)}, "one entry a channel"),
-        ({"mean": (), "std": ()}, "one entry a channel"),
+        ({"mean": (0.5,)}, "one entry per channel"),
+        ({"mean": (), "std": ()}, "one entry per channel"),
     ],
 )
 def test_bad_arguments_are_named(change, message):

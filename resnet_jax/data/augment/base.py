@@ -20,21 +20,27 @@ Stage = Literal["pixels", "normalised"]
 class Augmentation(Protocol):
     """A pure batched function of random keys, images and labels.
 
-    One key an example: what is drawn for it then depends neither on the batch that it is in nor
-    on the number of devices that share the batch.
+    Each example has a key of its own, so that what is drawn for it depends neither on its batch
+    nor on the number of devices that share the batch.
 
     Attributes:
-        stage: what it works on: ``"pixels"`` is uint8 ``[batch, height, width, channels]`` of the
-            final size, ``"normalised"`` the float32 images that the model sees.
-        mixes: whether it mixes examples, and so needs labels as probabilities ``[batch,
-            classes]``.
+        stage: what it works on; `"pixels"` is uint8 `[batch, height, width, channels]` of the
+            final size, `"normalised"` the float32 images that the model sees.
+        mixes: whether it mixes examples, and so needs labels as probabilities `[batch,
+            classes]`.
     """
 
     stage: ClassVar[Stage]
     mixes: ClassVar[bool]
 
     def __call__(self, keys: Array, images: Array, labels: Array) -> tuple[Array, Array]:
-        """The augmented images and their labels, of the same shapes and types."""
+        """Return the augmented images and their labels, of the same shapes and types.
+
+        Args:
+            keys: one key for each example, `[batch]`.
+            images: as `stage` says.
+            labels: integers `[batch]`, or probabilities `[batch, classes]`.
+        """
 
 
 @dataclass(frozen=True)
@@ -43,8 +49,8 @@ class Pipeline:
 
     Attributes:
         transform: resizes, crops and normalises.
-        augmentations: in their order.
-        num_classes: of the labels, which become one-hot where an augmentation mixes examples.
+        augmentations: what is applied, in this order.
+        num_classes: number of classes, for labels that become one-hot because examples are mixed.
 
     Raises:
         ValueError: on construction, if an augmentation of pixels follows one of normalised images.
@@ -72,32 +78,32 @@ class Pipeline:
 
     @property
     def mixes(self) -> bool:
-        """Whether examples are mixed: each with its neighbour, so that they come in pairs."""
+        """Whether examples are mixed, each with its neighbour, so that they must come in pairs."""
         return any(augmentation.mixes for augmentation in self.augmentations)
 
     @property
     def _to_pixels(self) -> Transform:
-        """Resizes and crops, to the levels 0 to 255."""
+        """The transform that resizes and crops, to the levels 0 to 255."""
         channels = len(self.transform.mean)
         return replace(self.transform, mean=(0.0,) * channels, std=(1 / 255,) * channels)
 
     @property
     def _normalise(self) -> Transform:
-        """What is left to do after that."""
+        """The transform that normalises what `_to_pixels` made."""
         side = self.transform.crop
         return replace(self.transform, source=(side, side), resize=side)
 
     def __call__(self, images: Array, labels: Array, keys: Array) -> tuple[Array, Array]:
-        """Prepares a training batch.
+        """Prepare a training batch.
 
         Args:
-            images: uint8 ``[batch, height, width, channels]``.
-            labels: ``[batch]`` integers.
-            keys: one for each example, ``[batch]``.
+            images: uint8 `[batch, height, width, channels]`.
+            labels: integers `[batch]`.
+            keys: one key for each example, `[batch]`.
 
         Returns:
-            float32 ``[batch, crop, crop, channels]``, and the labels: ``[batch]``, or ``[batch,
-            num_classes]`` where examples are mixed.
+            float32 `[batch, crop, crop, channels]`, and the labels: `[batch]`, or `[batch,
+            num_classes]` where examples are mixed.
         """
         if self.mixes:
             labels = jax.nn.one_hot(labels, self.num_classes)
@@ -122,5 +128,5 @@ class Pipeline:
 
 
 def _stream(keys: Array, index: int) -> Array:
-    """Keys of an augmentation, apart from those of the crop and of the others."""
+    """Return the keys of one augmentation, independent of the crop's and of the others'."""
     return jax.vmap(lambda key: jax.random.fold_in(key, index))(keys)

@@ -15,15 +15,15 @@ from .geometry import check_probability, happens
 
 
 def inside(centres: Array, sizes: Array, shape: tuple[int, int]) -> Array:
-    """Which pixels lie in rectangles, those beyond the border cut off.
+    """Return which pixels lie in rectangles, which are cut off at the border.
 
     Args:
-        centres: int32 ``[batch, 2]``, row and column; of an even side the pixel after the middle.
-        sizes: int32 ``[batch, 2]``, height and width in pixels.
+        centres: int32 `[batch, 2]`, row and column; for an even side the pixel after the middle.
+        sizes: int32 `[batch, 2]`, height and width in pixels.
         shape: height and width of the images.
 
     Returns:
-        bool ``[batch, height, width, 1]``.
+        bool `[batch, height, width, 1]`.
     """
     first = centres - sizes // 2
     rows, columns = (
@@ -35,21 +35,21 @@ def inside(centres: Array, sizes: Array, shape: tuple[int, int]) -> Array:
 
 
 def random_centres(keys: Array, shape: tuple[int, int]) -> Array:
-    """A uniform place in each image: int32 ``[batch, 2]``."""
+    """Draw a place in each image, uniformly: int32 `[batch, 2]`, row and column."""
     return jax.vmap(lambda key: jax.random.randint(key, (2,), 0, jnp.asarray(shape)))(keys)
 
 
 @dataclass(frozen=True)
 class Cutout:
-    """Hides a square at a random place, in the mean colour (0 after the normalisation).
+    """Hides a square at a random place with the mean colour (0 after normalisation).
 
-    Its centre is uniform over the image, so that at the border a part of it may lie outside.
+    Its centre is uniform over the image, so part of the square may lie outside.
 
     Attributes:
         size: side of the square, in pixels.
 
     Raises:
-        ValueError: on construction, for a size below 1.
+        ValueError: on construction, if the size is below 1.
 
     References:
         DeVries and Taylor 2017, https://arxiv.org/abs/1708.04552
@@ -64,7 +64,7 @@ class Cutout:
             raise ValueError(f"`size` (={self.size}) must be at least 1")
 
     def __call__(self, keys: Array, images: Array, labels: Array) -> tuple[Array, Array]:
-        """Hides squares; see ``Augmentation``."""
+        """Hide squares; see `Augmentation`."""
         shape = (images.shape[1], images.shape[2])
         centres = random_centres(keys, shape)
         hidden = inside(centres, jnp.full(centres.shape, self.size), shape)
@@ -73,18 +73,18 @@ class Cutout:
 
 @dataclass(frozen=True)
 class RandomErasing:
-    """Hides a rectangle of random area and shape in some images, in the mean colour.
+    """Hides a rectangle of random area and shape in some images, with the mean colour.
 
-    Its area is uniform, the logarithm of its height over its width as well; a side that would
-    exceed the image's is cut to it. It lies inside the image.
+    The area is uniform, and so is the logarithm of height over width; a side longer than the
+    image's is shortened to it. The rectangle lies inside the image.
 
     Attributes:
-        probability: in [0, 1].
-        area: least and greatest, as fractions of the image's.
+        probability: probability that an image gets a rectangle, in [0, 1].
+        area: least and greatest area, as fractions of the image's.
         ratio: least and greatest height over width.
 
     Raises:
-        ValueError: on construction, for an argument out of range.
+        ValueError: on construction, if an argument is out of range.
 
     References:
         Zhong et al. 2017, https://arxiv.org/abs/1708.04896
@@ -104,7 +104,7 @@ class RandomErasing:
             raise ValueError(f"`ratio` (={self.ratio}) must ascend, be finite and above 0")
 
     def __call__(self, keys: Array, images: Array, labels: Array) -> tuple[Array, Array]:
-        """Hides rectangles; see ``Augmentation``."""
+        """Hide rectangles; see `Augmentation`."""
         height, width = images.shape[1:3]
 
         def rectangle(key: Array) -> tuple[Array, Array]:

@@ -16,13 +16,13 @@ from .base import Stage
 class PadCrop:
     """Pads each image with black and crops it to its size, at a place of its own.
 
-    As torchvision's ``RandomCrop(size, padding=padding)``.
+    This is torchvision's `RandomCrop(size, padding=padding)`.
 
     Attributes:
-        padding: pixels on each side.
+        padding: pixels added on each side, at least 1.
 
     Raises:
-        ValueError: on construction, for a negative padding.
+        ValueError: on construction, if the padding is below 1.
 
     References:
         He et al. 2015, https://arxiv.org/abs/1512.03385, section 4.2
@@ -37,7 +37,7 @@ class PadCrop:
             raise ValueError(f"`padding` (={self.padding}) must be at least 1")
 
     def __call__(self, keys: Array, images: Array, labels: Array) -> tuple[Array, Array]:
-        """Shifts the images; see ``Augmentation``."""
+        """Shift the images; see `Augmentation`."""
         size = self.padding
         padded = jnp.pad(images, ((0, 0), (size, size), (size, size), (0, 0)))
 
@@ -53,10 +53,10 @@ class Flip:
     """Swaps left and right in some of the images.
 
     Attributes:
-        probability: in [0, 1].
+        probability: probability that an image is flipped, in [0, 1].
 
     Raises:
-        ValueError: on construction, for a probability out of range.
+        ValueError: on construction, if the probability is out of range.
     """
 
     probability: float = 0.5
@@ -67,21 +67,21 @@ class Flip:
         check_probability(self.probability)
 
     def __call__(self, keys: Array, images: Array, labels: Array) -> tuple[Array, Array]:
-        """Flips the images; see ``Augmentation``."""
+        """Flip the images; see `Augmentation`."""
         chosen = happens(keys, self.probability)
         return jnp.where(chosen[:, None, None, None], images[:, :, ::-1], images), labels
 
 
 def check_probability(value: float) -> None:
-    """Raises unless ``probability`` is in [0, 1].
+    """Raise unless a probability is in [0, 1].
 
     Raises:
-        ValueError: naming it.
+        ValueError: if it is not; the message names `probability`.
     """
     if not 0.0 <= value <= 1.0:
         raise ValueError(f"`probability` (={value}) must be in [0, 1]")
 
 
 def happens(keys: Array, probability: float) -> Array:
-    """Which examples it happens to, ``[batch]``."""
+    """Draw which examples are changed, bool `[batch]`."""
     return jax.vmap(lambda key: jax.random.bernoulli(key, probability))(keys)

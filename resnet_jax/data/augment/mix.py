@@ -1,9 +1,9 @@
 """Mixtures of two examples.
 
-An example is mixed with its neighbour: the first with the second, the third with the fourth and so
-on, each by its own random weight. Batches are shuffled, so that neighbours are any two examples;
-and as devices hold runs of even length of the batch, an example's partner does not depend on their
-number.
+Each example is mixed with its neighbour, the first with the second, the third with the fourth and
+so on, by a random weight of its own. Batches are shuffled, so any two examples may be neighbours.
+Each device holds an even number of consecutive examples, so an example's partner does not depend on
+the number of devices.
 """
 
 from __future__ import annotations
@@ -24,13 +24,14 @@ from .erase import inside, random_centres
 class Mixup:
     """Blends two images, and their labels likewise.
 
-    ``weight · example + (1 - weight) · neighbour``, the weight drawn from ``Beta(alpha, alpha)``.
+    The result is `weight · example + (1 - weight) · neighbour`, with the weight drawn from
+    `Beta(alpha, alpha)`.
 
     Attributes:
-        alpha: above 0; 1 is uniform, the smaller the nearer one of the two.
+        alpha: above 0; 1 draws weights uniformly, smaller values stay nearer one of the two.
 
     Raises:
-        ValueError: on construction, for an ``alpha`` out of range.
+        ValueError: on construction, if `alpha` is out of range.
 
     References:
         Zhang et al. 2017, https://arxiv.org/abs/1710.09412
@@ -44,10 +45,10 @@ class Mixup:
         _check_alpha(self.alpha)
 
     def __call__(self, keys: Array, images: Array, labels: Array) -> tuple[Array, Array]:
-        """Blends neighbours; see ``Augmentation``.
+        """Blend neighbours; see `Augmentation`.
 
         Raises:
-            ValueError: if the labels are no probabilities or the examples no pairs.
+            ValueError: if the labels are not probabilities or the number of examples is odd.
         """
         _check_batch(images, labels)
         weights = _weights(keys, self.alpha)
@@ -61,15 +62,15 @@ class Mixup:
 class CutMix:
     """Puts a rectangle of the neighbour into each image, and mixes the labels by its area.
 
-    The rectangle has the image's shape and a fraction ``1 - weight`` of its area, the weight drawn
-    from ``Beta(alpha, alpha)``; its centre is uniform over the image, and what lies outside is cut
-    off (and not counted).
+    The rectangle has the image's proportions and a fraction `1 - weight` of its area, with the
+    weight drawn from `Beta(alpha, alpha)`. Its centre is uniform over the image; what lies outside
+    is cut off and not counted.
 
     Attributes:
-        alpha: above 0; 1 is uniform.
+        alpha: above 0; 1 draws weights uniformly.
 
     Raises:
-        ValueError: on construction, for an ``alpha`` out of range.
+        ValueError: on construction, if `alpha` is out of range.
 
     References:
         Yun et al. 2019, https://arxiv.org/abs/1905.04899
@@ -83,10 +84,10 @@ class CutMix:
         _check_alpha(self.alpha)
 
     def __call__(self, keys: Array, images: Array, labels: Array) -> tuple[Array, Array]:
-        """Puts rectangles of the neighbours in; see ``Augmentation``.
+        """Put rectangles of the neighbours in; see `Augmentation`.
 
         Raises:
-            ValueError: if the labels are no probabilities or the examples no pairs.
+            ValueError: if the labels are not probabilities or the number of examples is odd.
         """
         _check_batch(images, labels)
         split = jax.vmap(jax.random.split)(keys)
@@ -110,7 +111,7 @@ def _check_batch(images: Array, labels: Array) -> None:
     if labels.ndim != 2:
         raise ValueError(
             f"`labels` has shape {labels.shape}; to mix them they must be probabilities "
-            "[batch, classes], such as jax.nn.one_hot gives"
+            "[batch, classes], such as `jax.nn.one_hot` gives"
         )
     if images.shape[0] % 2:
         raise ValueError(

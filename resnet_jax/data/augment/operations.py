@@ -1,7 +1,7 @@
-"""Pillow's operations on one uint8 image ``[height, width, channels]``, as JAX functions.
+"""Pillow's operations on one uint8 image `[height, width, channels]`, as JAX functions.
 
 They give Pillow's pixels; where Pillow computes with floating-point numbers, a value may differ by
-one level. Of an image with one channel, that channel is the luminance.
+one level. The luminance of an image with one channel is that channel.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ LEVELS = 256
 
 
 def luminance(image: Array) -> Array:
-    """Rec. 601 luminance in Pillow's fixed point, int32 ``[height, width, 1]``."""
+    """Return the Rec. 601 luminance in Pillow's fixed point, int32 `[height, width, 1]`."""
     x = image.astype(jnp.int32)
     if x.shape[-1] == 1:
         return x
@@ -23,31 +23,31 @@ def luminance(image: Array) -> Array:
 
 
 def _enhance(image: Array, degenerate: Array, factor: ArrayLike) -> Array:
-    """``degenerate`` at factor 0, the image at 1, beyond it above; rounded towards 0."""
+    """Interpolate between `degenerate` (factor 0) and the image (1), or extrapolate beyond it."""
     x = image.astype(jnp.float32)
     y = degenerate.astype(jnp.float32)
     return jnp.clip(y + factor * (x - y), 0, LEVELS - 1).astype(jnp.uint8)
 
 
 def brightness(image: Array, factor: ArrayLike) -> Array:
-    """``ImageEnhance.Brightness``: from black."""
+    """Interpolate from black to the image, as `ImageEnhance.Brightness`."""
     return _enhance(image, jnp.zeros_like(image), factor)
 
 
 def contrast(image: Array, factor: ArrayLike) -> Array:
-    """``ImageEnhance.Contrast``: from the mean luminance."""
+    """Interpolate from the mean luminance to the image, as `ImageEnhance.Contrast`."""
     values = luminance(image)
     mean = (2 * values.sum() + values.size) // (2 * values.size)
     return _enhance(image, jnp.broadcast_to(mean, image.shape), factor)
 
 
 def color(image: Array, factor: ArrayLike) -> Array:
-    """``ImageEnhance.Color``: from grey."""
+    """Interpolate from grey to the image, as `ImageEnhance.Color`."""
     return _enhance(image, jnp.broadcast_to(luminance(image), image.shape), factor)
 
 
 def sharpness(image: Array, factor: ArrayLike) -> Array:
-    """``ImageEnhance.Sharpness``: from ``ImageFilter.SMOOTH``, which leaves the border."""
+    """Interpolate from the smoothed image, whose border stays, as `ImageEnhance.Sharpness`."""
     x = image.astype(jnp.int32)
     height, width = x.shape[:2]
     if min(height, width) < 3:
@@ -62,23 +62,23 @@ def sharpness(image: Array, factor: ArrayLike) -> Array:
 
 
 def posterize(image: Array, bits: ArrayLike) -> Array:
-    """``ImageOps.posterize``: keeps the highest bits, 1 to 8 of them."""
+    """Keep the highest bits, 1 to 8 of them, as `ImageOps.posterize`."""
     rest = 8 - jnp.asarray(bits, jnp.uint8)
     return (image >> rest) << rest
 
 
 def solarize(image: Array, threshold: ArrayLike) -> Array:
-    """``ImageOps.solarize``: inverts the levels from the threshold up."""
+    """Invert the levels from the threshold up, as `ImageOps.solarize`."""
     return jnp.where(image < threshold, image, LEVELS - 1 - image)
 
 
 def invert(image: Array) -> Array:
-    """``ImageOps.invert``."""
+    """Invert the levels, as `ImageOps.invert`."""
     return LEVELS - 1 - image
 
 
 def autocontrast(image: Array) -> Array:
-    """``ImageOps.autocontrast``: stretches each channel to the full scale."""
+    """Stretch each channel to the full scale, as `ImageOps.autocontrast`."""
     x = image.astype(jnp.int32)
     low, high = x.min((0, 1), keepdims=True), x.max((0, 1), keepdims=True)
     stretched = (x - low) * (LEVELS - 1) // jnp.maximum(high - low, 1)
@@ -86,7 +86,7 @@ def autocontrast(image: Array) -> Array:
 
 
 def equalize(image: Array) -> Array:
-    """``ImageOps.equalize``: makes the histogram of each channel as flat as can be."""
+    """Flatten the histogram of each channel, as `ImageOps.equalize`."""
     channels = [_equalize_channel(image[..., channel]) for channel in range(image.shape[-1])]
     return jnp.stack(channels, axis=-1)
 
@@ -101,12 +101,12 @@ def _equalize_channel(channel: Array) -> Array:
 
 
 def affine(image: Array, matrix: Array) -> Array:
-    """``Image.transform`` with ``AFFINE`` and ``NEAREST``; black comes in from outside.
+    """Map the image as `Image.transform` does with `AFFINE` and `NEAREST`; outside is black.
 
     Args:
         image: the image.
-        matrix: ``[2, 3]``; the pixel at ``(x, y)`` is taken from ``matrix @ (x, y, 1)``, both
-            measured to the middle of a pixel.
+        matrix: `[2, 3]`; the pixel at `(x, y)` is taken from `matrix @ (x, y, 1)`, where both are
+            coordinates of the middle of a pixel.
     """
     height, width = image.shape[:2]
     y, x = jnp.meshgrid(jnp.arange(height) + 0.5, jnp.arange(width) + 0.5, indexing="ij")
@@ -119,27 +119,27 @@ def affine(image: Array, matrix: Array) -> Array:
 
 
 def shear_x(image: Array, slope: ArrayLike) -> Array:
-    """Moves each row to the left by ``slope`` times its distance from the top."""
+    """Move each row to the left by `slope` times its distance from the top."""
     return affine(image, _matrix([[1, slope, 0], [0, 1, 0]]))
 
 
 def shear_y(image: Array, slope: ArrayLike) -> Array:
-    """Moves each column upwards by ``slope`` times its distance from the left."""
+    """Move each column upwards by `slope` times its distance from the left."""
     return affine(image, _matrix([[1, 0, 0], [slope, 1, 0]]))
 
 
 def translate_x(image: Array, distance: ArrayLike) -> Array:
-    """Moves the image to the left, by pixels."""
+    """Move the image to the left by `distance` pixels."""
     return affine(image, _matrix([[1, 0, distance], [0, 1, 0]]))
 
 
 def translate_y(image: Array, distance: ArrayLike) -> Array:
-    """Moves the image upwards, by pixels."""
+    """Move the image upwards by `distance` pixels."""
     return affine(image, _matrix([[1, 0, 0], [0, 1, distance]]))
 
 
 def rotate(image: Array, degrees: ArrayLike) -> Array:
-    """``Image.rotate`` with ``NEAREST``: counterclockwise about the centre."""
+    """Rotate the image counterclockwise about its centre, as `Image.rotate` with `NEAREST`."""
     angle = -jnp.deg2rad(jnp.asarray(degrees, jnp.float32))
     cos, sin = jnp.cos(angle), jnp.sin(angle)
     y, x = image.shape[0] / 2, image.shape[1] / 2

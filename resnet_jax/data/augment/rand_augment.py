@@ -1,9 +1,9 @@
-"""RandAugment: a few of Pillow's operations, drawn for each image, at one strength."""
+"""RandAugment: a few of Pillow's operations, drawn for each image, all at one strength."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import ClassVar
 
@@ -17,7 +17,7 @@ from .base import Stage
 GREATEST_MAGNITUDE = 30
 
 Operation = Callable[[Array, Array, Array], Array]
-"""From an image, a strength in [0, 1] and a sign ±1 to the image of the same shape."""
+"""Takes an image, a strength in [0, 1] and a sign ±1; returns an image of the same shape."""
 
 
 def _enhanced(enhance: Callable[[Array, Array], Array]) -> Operation:
@@ -48,19 +48,20 @@ OPERATIONS: Mapping[str, Operation] = MappingProxyType(
         "equalize": lambda image, m, sign: operations.equalize(image),
     }
 )
-"""The fourteen operations and their strengths, as in torchvision's ``RandAugment``."""
+"""The fourteen operations and their strengths, as in torchvision's `RandAugment`."""
 
 
 @dataclass(frozen=True)
 class RandAugment:
-    """Applies ``num_ops`` operations to each image, each drawn from ``OPERATIONS`` with its sign.
+    """Applies `num_ops` operations to each image, each drawn at random and with a random sign.
 
     Attributes:
-        num_ops: operations an image, at least 1.
-        magnitude: of all of them, from 0 to 30.
+        num_ops: operations per image, at least 1.
+        magnitude: strength of all of them, from 0 to 30.
+        operations: the operations to draw from, all equally likely.
 
     Raises:
-        ValueError: on construction, for an argument out of range.
+        ValueError: on construction, if an argument is out of range.
 
     References:
         Cubuk et al. 2019, https://arxiv.org/abs/1909.13719;
@@ -69,6 +70,7 @@ class RandAugment:
 
     num_ops: int = 2
     magnitude: int = 9
+    operations: tuple[Operation, ...] = field(default=tuple(OPERATIONS.values()), repr=False)
     stage: ClassVar[Stage] = "pixels"
     mixes: ClassVar[bool] = False
 
@@ -81,16 +83,15 @@ class RandAugment:
             )
 
     def __call__(self, keys: Array, images: Array, labels: Array) -> tuple[Array, Array]:
-        """Applies the operations; see ``Augmentation``."""
+        """Apply the operations; see `Augmentation`."""
         strength = jnp.float32(self.magnitude / GREATEST_MAGNITUDE)
-        branches = tuple(OPERATIONS.values())
 
         def augment(key: Array, image: Array) -> Array:
             for layer in jax.random.split(key, self.num_ops):
                 choice_key, sign_key = jax.random.split(layer)
-                choice = jax.random.randint(choice_key, (), 0, len(branches))
+                choice = jax.random.randint(choice_key, (), 0, len(self.operations))
                 sign = jax.random.rademacher(sign_key, (), jnp.float32)
-                image = jax.lax.switch(choice, branches, image, strength, sign)
+                image = jax.lax.switch(choice, self.operations, image, strength, sign)
             return image
 
         return jax.vmap(augment)(keys, images), labels

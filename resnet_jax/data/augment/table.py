@@ -1,4 +1,4 @@
-"""The augmentations by their names, as a command line gives them."""
+"""The augmentations by name, as the command line gives them."""
 
 from __future__ import annotations
 
@@ -24,17 +24,18 @@ AUGMENTATIONS: Mapping[str, type[Any]] = MappingProxyType(
         "cutmix": CutMix,
     }
 )
-"""Every augmentation, by its short name."""
+"""Every augmentation by its short name."""
 
 
 def make_augmentation(spec: str) -> Augmentation:
-    """Makes an augmentation of its short name and, after colons, its leading numbers.
+    """Make an augmentation from its short name and, after colons, its leading numbers.
 
     Args:
-        spec: a key of ``AUGMENTATIONS``, as ``"cutout"``, ``"cutout:12"`` or ``"randaugment:1:5"``.
+        spec: a key of `AUGMENTATIONS`, such as `"cutout"`, or one with numbers: `"cutout:12"`,
+            `"randaugment:1:5"`.
 
     Raises:
-        ValueError: for an unknown name, or numbers that it does not take.
+        ValueError: if the name is unknown, or does not take these numbers.
 
     >>> make_augmentation("cutout:12")
     Cutout(size=12)
@@ -55,8 +56,8 @@ def make_augmentation(spec: str) -> Augmentation:
             options[field.name] = int(text) if isinstance(field.default, int) else float(text)
         except ValueError:
             raise ValueError(
-                f"`augment` (={spec!r}): {text!r} is no number of the kind of "
-                f"{field.default}; write {shape}"
+                f"`augment` (={spec!r}): {text!r} is not a number like {field.default}; "
+                f"write {shape}"
             ) from None
     try:
         return kind(**options)

@@ -1,1 +1,1 @@
-"""One module for each kind of source."""
+"""One file for each kind of source; a row of `datasets.DATASETS` names a loader from here."""

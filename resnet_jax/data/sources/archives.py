@@ -1,4 +1,4 @@
-"""CIFAR's archives: which there are, whether a file is one, and the arrays inside."""
+"""CIFAR's archives: the published ones, whether a file is one of them, and the arrays inside."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ import hashlib
 import io
 import pickle
 import tarfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from ..base import Arrays, DatasetError
+from ...storage import one_line
+from ..base import Arrays, DatasetError, Parts
 from .unpickle import load_arrays
 
 _SIDE = 32
@@ -23,12 +24,12 @@ _Decoder = Callable[[bytes], tuple[np.ndarray, np.ndarray]]
 
 
 def _binary_records(label_bytes: int) -> _Decoder:
-    """Records of label bytes (the last one is the class), then red, green and blue planes."""
+    """Return a decoder of records: label bytes, the class last, then red, green and blue planes."""
 
     def decode(data: bytes) -> tuple[np.ndarray, np.ndarray]:
         record = label_bytes + _PIXELS
         if len(data) % record:
-            raise ValueError(f"its {len(data)} bytes are no multiple of a {record}-byte record")
+            raise ValueError(f"its {len(data)} bytes are not a multiple of a {record}-byte record")
         rows = np.frombuffer(data, np.uint8).reshape(-1, record)
         return rows[:, label_bytes:], rows[:, label_bytes - 1]
 
@@ -36,15 +37,15 @@ def _binary_records(label_bytes: int) -> _Decoder:
 
 
 def _pickled_batch(labels_key: str) -> _Decoder:
-    """A pickled dictionary with the pixels under `data` and the labels under `labels_key`."""
+    """Return a decoder of pickled dictionaries: pixels under `data`, labels under `labels_key`."""
 
     def decode(data: bytes) -> tuple[np.ndarray, np.ndarray]:
         batch = load_arrays(io.BytesIO(data))
         pixels, labels = batch["data"], np.asarray(batch[labels_key])
         if not isinstance(pixels, np.ndarray) or pixels.dtype != np.uint8 or pixels.ndim != 2:
-            raise ValueError("its `data` is no table of bytes")
+            raise ValueError("its `data` is not a table of bytes")
         if labels.dtype.kind != "i" or labels.ndim != 1:
-            raise ValueError(f"its `{labels_key}` are no list of integers")
+            raise ValueError(f"its `{labels_key}` is not a list of integers")
         return pixels, labels
 
     return decode
@@ -69,95 +70,89 @@ class Archive:
     decode: _Decoder
 
 
-def _archive(filename: str, md5: str, folder: str, suffix: str, decode: _Decoder) -> Archive:
-    if filename.startswith("cifar-100"):
-        train, test = ["train"], "test"
-    else:
-        train, test = [f"data_batch_{i}" for i in range(1, 6)], "test_batch"
-    members = tuple(f"{folder}/{name}{suffix}" for name in train)
-    return Archive(filename, md5, members, f"{folder}/{test}{suffix}", decode)
-
+_BATCHES = tuple(f"data_batch_{number}" for number in range(1, 6))
 
 # Names and checksums are published at https://www.cs.toronto.edu/~kriz/cifar.html.
-ARCHIVES: dict[str, tuple[Archive, ...]] = {
-    "cifar10": (
-        _archive(
-            "cifar-10-binary.tar.gz",
-            "c32a1d4ab5d03f1284b67883e8d87530",
-            "cifar-10-batches-bin",
-            ".bin",
-            _binary_records(1),
-        ),
-        _archive(
-            "cifar-10-python.tar.gz",
-            "c58f30108f718f92721af3b95e74349a",
-            "cifar-10-batches-py",
-            "",
-            _pickled_batch("labels"),
-        ),
+CIFAR10_ARCHIVES = (
+    Archive(
+        filename="cifar-10-binary.tar.gz",
+        md5="c32a1d4ab5d03f1284b67883e8d87530",
+        train=tuple(f"cifar-10-batches-bin/{name}.bin" for name in _BATCHES),
+        test="cifar-10-batches-bin/test_batch.bin",
+        decode=_binary_records(1),
     ),
-    "cifar100": (
-        _archive(
-            "cifar-100-binary.tar.gz",
-            "03b5dce01913d631647c71ecec9e9cb8",
-            "cifar-100-binary",
-            ".bin",
-            _binary_records(2),
-        ),
-        _archive(
-            "cifar-100-python.tar.gz",
-            "eb9058c3a382ffc7106e4002c42a8d85",
-            "cifar-100-python",
-            "",
-            _pickled_batch("fine_labels"),
-        ),
+    Archive(
+        filename="cifar-10-python.tar.gz",
+        md5="c58f30108f718f92721af3b95e74349a",
+        train=tuple(f"cifar-10-batches-py/{name}" for name in _BATCHES),
+        test="cifar-10-batches-py/test_batch",
+        decode=_pickled_batch("labels"),
     ),
-}
-"""The archives of each data set; the first is the one that is downloaded."""
+)
+CIFAR100_ARCHIVES = (
+    Archive(
+        filename="cifar-100-binary.tar.gz",
+        md5="03b5dce01913d631647c71ecec9e9cb8",
+        train=("cifar-100-binary/train.bin",),
+        test="cifar-100-binary/test.bin",
+        decode=_binary_records(2),
+    ),
+    Archive(
+        filename="cifar-100-python.tar.gz",
+        md5="eb9058c3a382ffc7106e4002c42a8d85",
+        train=("cifar-100-python/train",),
+        test="cifar-100-python/test",
+        decode=_pickled_batch("fine_labels"),
+    ),
+)
 
 
-def identify(path: Path, name: str) -> Archive:
-    """Finds out by its checksum which archive of a data set a file is; its own name is free.
+def identify(path: Path, archives: Sequence[Archive], others: Sequence[Archive] = ()) -> Archive:
+    """Find out by its checksum which archive a file is, whatever the file is called.
 
     Args:
         path: the file.
-        name: the data set.
+        archives: the archives that it may be.
+        others: archives of other data sets, to name one that was taken by mistake.
 
     Raises:
-        DatasetError: if the file cannot be read or is none of the data set's archives.
+        DatasetError: if the file cannot be read or is none of `archives`.
     """
     with _opened(path) as file:
-        return _identify(file, path, name)
+        return _identify(file, path, archives, others)
 
 
-def read_archive(path: Path, name: str, *, classes: int) -> tuple[Arrays, Arrays]:
-    """Reads the images of an archive whose checksum is right.
+def read_archive(
+    path: Path, archives: Sequence[Archive], others: Sequence[Archive] = (), *, classes: int
+) -> Parts:
+    """Read the images of an archive whose checksum is right.
 
     Members are picked from the stream by their full names; nothing is unpacked to disk.
 
     Args:
         path: the file.
-        name: the data set.
+        archives: the archives that it may be.
+        others: archives of other data sets, to name one that was taken by mistake.
         classes: number of classes; every label must be below it.
 
     Returns:
-        `(train, test)` in source order, images of shape `[n, 32, 32, 3]`.
+        Images and labels in source order; the images have shape `[n, 32, 32, 3]`.
 
     Raises:
-        DatasetError: if the file is none of the data set's archives, or not as it should be inside.
+        DatasetError: if the file is none of `archives`, or its contents are not what they should
+            be.
     """
     with _opened(path) as file:
-        archive = _identify(file, path, name)
+        archive = _identify(file, path, archives, others)
         file.seek(0)
         members = _read_members(file, path, {*archive.train, archive.test})
     train = [_decode(archive, members, name, path, classes) for name in archive.train]
-    test = _decode(archive, members, archive.test, path, classes)
-    return (
+    return Parts(
         Arrays(
             np.concatenate([part.images for part in train]),
             np.concatenate([part.labels for part in train]),
         ),
-        test,
+        _decode(archive, members, archive.test, path, classes),
     )
 
 
@@ -165,26 +160,29 @@ def _opened(path: Path) -> io.BufferedReader:
     try:
         return path.open("rb")
     except OSError as error:
-        raise DatasetError(f"Cannot read the archive {path}: {error.strerror}.") from error
+        raise DatasetError(f"cannot read the archive {path}: {error.strerror}") from error
 
 
-def _identify(file: io.BufferedReader, path: Path, name: str) -> Archive:
+def _identify(
+    file: io.BufferedReader, path: Path, archives: Sequence[Archive], others: Sequence[Archive]
+) -> Archive:
     try:
         md5 = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
     except OSError as error:
-        raise DatasetError(f"Cannot read the archive {path}: {error.strerror}.") from error
-    for other, archives in ARCHIVES.items():
-        for archive in archives:
-            if archive.md5 == md5 and other == name:
-                return archive
-            if archive.md5 == md5:
-                raise DatasetError(
-                    f"The archive {path} is {archive.filename}, which holds {other}, not {name}."
-                )
-    known = " nor ".join(f"{a.filename} ({a.md5})" for a in ARCHIVES[name])
+        raise DatasetError(f"cannot read the archive {path}: {error.strerror}") from error
+    for archive in archives:
+        if archive.md5 == md5:
+            return archive
+    for other in others:
+        if other.md5 == md5:
+            names = " or ".join(archive.filename for archive in archives)
+            raise DatasetError(
+                f"the archive {path} is {other.filename}, of another data set; name {names}"
+            )
+    known = " nor ".join(f"{archive.filename} ({archive.md5})" for archive in archives)
     raise DatasetError(
-        f"The archive {path} has the MD5 checksum {md5}, so it is neither {known}: "
-        "it is truncated, damaged or another file."
+        f"the archive {path} has the MD5 checksum {md5}, so it is neither {known}: "
+        "it is truncated, damaged or another file"
     )
 
 
@@ -195,14 +193,14 @@ def _read_members(file: io.BufferedReader, path: Path, wanted: set[str]) -> dict
             for member in tar:
                 if member.name in wanted and member.isfile():
                     content = tar.extractfile(member)
-                    assert content is not None  # so for every regular file
+                    assert content is not None  # true of every regular file
                     found[member.name] = content.read()
                 if len(found) == len(wanted):
                     break
     except Exception as error:  # tarfile lets TypeError, zlib.error and others through
-        raise DatasetError(f"Cannot read the archive {path}: {error}.") from error
+        raise DatasetError(f"cannot read the archive {path}: {one_line(error)}") from error
     if missing := sorted(wanted - found.keys()):
-        raise DatasetError(f"The archive {path} lacks {', '.join(missing)}.")
+        raise DatasetError(f"the archive {path} lacks {', '.join(missing)}")
     return found
 
 
@@ -213,15 +211,15 @@ def _decode(
     try:
         pixels, labels = archive.decode(members[member])
     except pickle.UnpicklingError as error:
-        raise DatasetError(f"Refused {where}: {error}.") from error
+        raise DatasetError(f"refused {where}: {one_line(error)}") from error
     except Exception as error:  # a damaged pickle may raise anything
-        raise DatasetError(f"Cannot read {where}: {error!r}.") from error
+        raise DatasetError(f"cannot read {where}: {error!r}") from error
     if pixels.shape != (len(labels), _PIXELS) or not len(labels):
         raise DatasetError(
             f"{where} holds pixels of shape {pixels.shape} and {len(labels)} labels; "
-            f"expected [n, {_PIXELS}] and n, at least one."
+            f"expected [n, {_PIXELS}] and n, at least one"
         )
     if labels.min() < 0 or labels.max() >= classes:
-        raise DatasetError(f"{where} holds labels outside 0 to {classes - 1}.")
+        raise DatasetError(f"{where} holds labels outside 0 to {classes - 1}")
     planes = pixels.reshape(-1, 3, _SIDE, _SIDE)
     return Arrays(np.ascontiguousarray(planes.transpose(0, 2, 3, 1)), labels.astype(np.int32))

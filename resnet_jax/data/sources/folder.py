@@ -1,4 +1,4 @@
-"""A data set of one's own: a folder of image files, one folder a class."""
+"""Your own data set: a folder of image files, one folder for each class."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ PARTS: Mapping[str, tuple[str, ...]] = {
     "valid": ("valid", "val", "validation"),
     "test": ("test",),
 }
-"""The folders that a data set may be divided into already, and their other names."""
+"""Folders that a data set may already be divided into, with the names each may have."""
 
 _AT_A_TIME = 256
 _SHOWN = 10
 
 
 class ImageFolder(NamedTuple):
-    """What ``load_image_folder`` returns.
+    """A folder of images as a data set, and its validation part.
 
     Attributes:
         dataset: class names, training images (without those for validation) and test images, and
-            the mean and deviation of the training images' channels.
+            the mean and standard deviation of each channel of the training images.
         valid: the images for validation.
     """
 
@@ -40,25 +40,25 @@ class ImageFolder(NamedTuple):
 def load_image_folder(
     root: Path, *, side: int, channels: int = 3, fraction: float = 0.1, seed: int = 123
 ) -> ImageFolder:
-    """Reads ``root/<class>/*.png`` or ``root/<part>/<class>/*.png`` into memory.
+    """Read `root/<class>/*.png` or `root/<part>/<class>/*.png` into memory.
 
     Classes are the sorted names of the folders; files are found below them at any depth, by their
-    suffix, and read as ``read_images`` does. The parts are ``train``, and where they are there
-    ``valid`` (or ``val``, ``validation``) and ``test``. A part that is not there is split off the
-    training images: of each class ``floor(fraction * count)`` images, but one at least, drawn by
-    NumPy's legacy generator; the test images first.
+    suffix, and read as `read_images` does. The parts are `train`, `valid` (or `val`, `validation`)
+    and `test`. A missing `valid` or `test` is split off the training images, the test images first:
+    `floor(fraction * count)` images of each class, at least one, drawn with NumPy's legacy
+    generator.
 
     Args:
         root: the folder.
-        side: height and width of the arrays, in pixels; the images take ``side * side * channels``
+        side: height and width of the arrays, in pixels; the images take `side * side * channels`
             bytes each.
         channels: 1 for grey, 3 for RGB.
-        fraction: of each class, for a part that is not there; above 0 and below 1/2.
-        seed: of the split.
+        fraction: share of each class that a missing part gets; above 0 and below 1/2.
+        seed: seed of the split, `0 <= seed < 2**32`.
 
     Raises:
-        DatasetError: if the folder is not laid out so, a class has too few images, or files are
-            damaged; it names all of them up to a number.
+        DatasetError: if the folder has another layout, a class has too few images, or files are
+            damaged; the message names the first ten of them.
         ValueError: if an argument is out of range.
     """
     if not 0 < fraction < 0.5:
@@ -95,15 +95,15 @@ def load_image_folder(
 
 
 def channel_statistics(images: np.ndarray) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and standard deviation of each channel, as fractions of the full scale.
+    """Return the mean and standard deviation of each channel, as fractions of the full scale.
 
     Args:
-        images: uint8 ``[n, height, width, channels]``, n at least 1.
+        images: uint8 `[n, height, width, channels]`, with n at least 1.
 
     >>> channel_statistics(np.array([0, 255], np.uint8).reshape(2, 1, 1, 1))
     ((0.5,), (0.5,))
     """
-    # Exact, and a part at a time: to count is to copy as integers of 8 bytes.
+    # Exact, and a part at a time, because `bincount` copies to integers of 8 bytes.
     counts = np.zeros((images.shape[3], 256))
     for start in range(0, len(images), _AT_A_TIME):
         channels = np.moveaxis(images[start : start + _AT_A_TIME], 3, 0)
@@ -115,7 +115,7 @@ def channel_statistics(images: np.ndarray) -> tuple[tuple[float, ...], tuple[flo
 
 
 def _find_parts(root: Path) -> dict[str, dict[str, list[Path]]]:
-    """The files of each class in each part that is there; ``train`` always is."""
+    """Find the files of each class in each part that exists; `train` always does."""
     if not root.is_dir():
         state = "is a file, not a folder" if root.exists() else "does not exist"
         raise DatasetError(f"`data_dir` (={root}) {state}; {_LAYOUT}")
@@ -142,7 +142,7 @@ def _find_parts(root: Path) -> dict[str, dict[str, list[Path]]]:
     if empty:
         raise DatasetError(
             f"the class {empty[0]} has no image in {parts['train'] / empty[0]} "
-            f"({', '.join(SUFFIXES)}); so of {len(empty)} of {len(train)} classes"
+            f"({', '.join(SUFFIXES)}); {len(empty)} of {len(train)} classes are empty"
         )
     if len(train) < 2:
         raise DatasetError(
@@ -153,18 +153,18 @@ def _find_parts(root: Path) -> dict[str, dict[str, list[Path]]]:
         unknown = [name for name in classes if name not in train]
         if unknown:
             raise DatasetError(
-                f"{parts[part]} has the class {unknown[0]}, which {parts['train']} has not; "
+                f"{parts[part]} has the class {unknown[0]}, which {parts['train']} lacks; "
                 "a class needs images to train on"
             )
         if not any(classes.values()):
             raise DatasetError(
-                f"{parts[part]} has no image in class folders; remove it, and its part is split "
-                "off the training images"
+                f"{parts[part]} has no image in class folders; remove it to split its part off "
+                "the training images"
             )
     return files
 
 
-_LAYOUT = "expected are image files in DATA_DIR/<class>/, or in DATA_DIR/train/<class>/"
+_LAYOUT = "expected image files in DATA_DIR/<class>/ or in DATA_DIR/train/<class>/"
 
 
 def _find_classes(folder: Path) -> dict[str, list[Path]]:
@@ -175,7 +175,7 @@ def _find_classes(folder: Path) -> dict[str, list[Path]]:
 def _read(
     root: Path, labelled: Mapping[str, list[tuple[Path, int]]], channels: int, side: int
 ) -> dict[str, Arrays]:
-    """All images of all parts; damaged ones are told together."""
+    """Read all images of all parts; report all damaged ones together."""
     damaged: list[ImageFileError] = []
     arrays = {}
     total = sum(map(len, labelled.values()))
@@ -197,7 +197,8 @@ def _read(
         listed = "; ".join(map(str, damaged[:_SHOWN]))
         more = f"; and {len(damaged) - _SHOWN} more" if len(damaged) > _SHOWN else ""
         raise DatasetError(
-            f"{len(damaged)} of {total} images cannot be used, mend or remove them: {listed}{more}"
+            f"{len(damaged)} of {total} images cannot be used; repair or remove them: "
+            f"{listed}{more}"
         )
     return arrays
 
@@ -205,7 +206,7 @@ def _read(
 def _split(
     labels: np.ndarray, names: tuple[str, ...], fraction: float, seed: int, part: str
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Positions that stay and that are held out, both ascending, from every class."""
+    """Return the positions that stay and those held out of every class, both ascending."""
     generator = np.random.RandomState(seed)
     held_out = []
     for label, name in enumerate(names):
@@ -213,8 +214,8 @@ def _split(
         count = max(1, math.floor(fraction * len(positions)))
         if len(positions) <= count:
             raise DatasetError(
-                f"the class {name} has too few images to split off some for {part}: "
-                "3 a class are needed, or 2 beside a test/ or valid/ folder"
+                f"the class {name} has too few images to split off some for {part}; "
+                "each class needs 3, or 2 beside a test/ or valid/ folder"
             )
         held_out.append(generator.permutation(positions)[:count])
     chosen = np.sort(np.concatenate(held_out))

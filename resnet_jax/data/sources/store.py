@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -16,8 +16,8 @@ import numpy as np
 import tensorflow_datasets as tfds
 from PIL import Image
 
-from ..base import Arrays, DatasetError
-from ..facts import FACTS
+from ...storage import first_line
+from ..base import Arrays, DatasetError, Parts
 from ..progress import Advance, progress_bar
 
 STORE_VERSION = "1.0.0"
@@ -25,14 +25,24 @@ _SPLITS = ("train", "test")
 _CITATION = "A. Krizhevsky: Learning multiple layers of features from tiny images, 2009."
 
 
-class _Cifar(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: ignore[call-arg]
-    """Stores arrays that are in memory already; `id` tells their place in the source."""
+class _Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: ignore[call-arg]
+    """Stores arrays that are in memory already; `id` is their place in the source."""
 
     VERSION = tfds.core.Version(STORE_VERSION)
     RELEASE_NOTES: ClassVar[dict[str, str]] = {STORE_VERSION: "PNG images with source-order ids."}
 
-    def __init__(self, *, arrays: dict[str, Arrays], advance: Advance, **options: Any) -> None:
-        self._arrays = arrays
+    def __init__(
+        self,
+        *,
+        name: str,
+        class_names: Sequence[str],
+        parts: Parts,
+        advance: Advance,
+        **options: Any,
+    ) -> None:
+        self.name = name
+        self._class_names = class_names
+        self._arrays = {"train": parts.train, "test": parts.test}
         self._advance = advance
         super().__init__(**options)
 
@@ -40,7 +50,7 @@ class _Cifar(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: 
         features = {
             "id": tfds.features.Text(),
             "image": tfds.features.Image(shape=(32, 32, 3), encoding_format="png"),
-            "label": tfds.features.ClassLabel(names=FACTS[self.name].class_names),
+            "label": tfds.features.ClassLabel(names=self._class_names),
         }
         return tfds.core.DatasetInfo(
             builder=self,
@@ -66,51 +76,44 @@ class _Cifar(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: 
             self._advance(1)
 
 
-class _Cifar10(_Cifar, skip_registration=True):  # type: ignore[call-arg]
-    name = "cifar10"
-
-
-class _Cifar100(_Cifar, skip_registration=True):  # type: ignore[call-arg]
-    name = "cifar100"
-
-
-def prepare(folder: Path, name: str, train: Arrays, test: Arrays) -> None:
-    """Writes images as a TFDS data set.
+def prepare(folder: Path, name: str, class_names: Sequence[str], parts: Parts) -> None:
+    """Write images as a TFDS data set.
 
     Args:
         folder: the folder to make, for one version of one data set.
         name: the data set.
-        train: training images and labels in source order.
-        test: test images and labels in source order.
+        class_names: names in label order.
+        parts: images and labels in source order.
 
     Raises:
         OSError: if the files cannot be written.
     """
     tfds.disable_progress_bar()  # three bars at once, and lines of them in a log file
-    with progress_bar(f"Preparing {name} (only once)", len(train) + len(test)) as advance:
-        builder = {"cifar10": _Cifar10, "cifar100": _Cifar100}[name](
-            arrays={"train": train, "test": test},
+    total = len(parts.train) + len(parts.test)
+    with progress_bar(f"Preparing {name} (only once)", total) as advance:
+        builder = _Builder(
+            name=name,
+            class_names=class_names,
+            parts=parts,
             advance=advance,
             data_dir=folder.parent,
             file_format="array_record",
         )
-        with contextlib.redirect_stdout(io.StringIO()):  # it tells of a download there is not
+        # TFDS announces a download, although there is none.
+        with contextlib.redirect_stdout(io.StringIO()):
             try:
                 builder.download_and_prepare()
-            except RuntimeError as error:  # what array_record makes of a full disk
+            except RuntimeError as error:  # raised by array_record when the disk is full
                 raise OSError(str(error)) from error
     Path(builder.data_dir).rename(folder)
 
 
-def read_prepared(folder: Path, name: str) -> tuple[Arrays, Arrays]:
-    """Decodes a prepared copy and puts it back into source order.
+def read_prepared(folder: Path, name: str) -> Parts:
+    """Decode a prepared copy and put it back into source order.
 
     Args:
         folder: a folder that `prepare` made, or TFDS's own, in array_record format.
         name: the data set.
-
-    Returns:
-        `(train, test)`.
 
     Raises:
         DatasetError: if the copy is damaged or is not this data set.
@@ -123,15 +126,15 @@ def read_prepared(folder: Path, name: str) -> tuple[Arrays, Arrays]:
             train, test = (_read_split(sources[split], split, advance) for split in _SPLITS)
     except Exception as error:  # a damaged file may raise anything
         raise DatasetError(
-            f"The prepared copy of {name} in {folder} is damaged: {error}. "
-            "Remove that folder and start again."
+            f"the prepared copy of {name} in {folder} is damaged: {first_line(error)}. "
+            "Remove that folder and start again"
         ) from error
-    return train, test
+    return Parts(train, test)
 
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Leaves out the one log line in which TFDS recommends OpenCV over Pillow."""
+    """Leave out the one log line in which TFDS recommends OpenCV over Pillow."""
 
     def keep(record: logging.LogRecord) -> bool:
         return "OpenCV" not in str(record.msg)

@@ -1,4 +1,4 @@
-"""Unpickling that can build a dictionary with an array, and nothing else."""
+"""Unpickling of built-in containers and NumPy arrays, which can call nothing else."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 
 def _latin1_bytes(text: str, encoding: str) -> bytes:
-    """The one use that Python 3 makes of `_codecs.encode` in a pickle: bytes kept as text."""
+    """Do the one thing that Python 3 uses `_codecs.encode` for in a pickle: bytes kept as text."""
     if encoding != "latin1":
         raise pickle.UnpicklingError(f"the pickle asks for the codec {encoding!r}")
     return text.encode("latin1")
@@ -38,7 +38,7 @@ class _ArrayUnpickler(pickle.Unpickler):
 
 
 def load_arrays(file: BinaryIO) -> Any:
-    """Loads a pickle of built-in containers, numbers, text and NumPy arrays.
+    """Load a pickle of built-in containers, numbers, text and NumPy arrays.
 
     Text that Python 2 wrote is decoded as Latin-1, which is also how NumPy wants its bytes.
 

@@ -13,7 +13,7 @@ def keys():
 
 
 def hidden(augmentation, keys):
-    """Which pixels, ``[n, height, width]``; all channels of a pixel or none."""
+    """Which pixels, `[n, height, width]`; all channels of a pixel or none."""
     images, _ = augmentation(keys, ONES, np.zeros(len(ONES)))
     result = np.asarray(images) == 0
     assert (result.all(-1) == result.any(-1)).all()

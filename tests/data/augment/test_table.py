@@ -23,9 +23,9 @@ def test_specs():
     ("spec", "message"),
     [
         ("cutuot", r"`augment` \(='cutuot'\) must be one of crop, flip, randaugment, cutout"),
-        ("cutout:x", r"`augment` \(='cutout:x'\): 'x' is no number .* write cutout:SIZE"),
-        ("cutout:1.5", r"'1.5' is no number of the kind of 8"),
-        ("cutout:", r"'' is no number"),
+        ("cutout:x", r"`augment` \(='cutout:x'\): 'x' is not a number .* write cutout:SIZE"),
+        ("cutout:1.5", r"'1.5' is not a number like 8"),
+        ("cutout:", r"'' is not a number"),
         ("cutout:8:2", r"has too many numbers; write cutout:SIZE"),
         ("erase:0.5:0.1", r"has too many numbers; write erase:PROBABILITY"),
         ("flip:2", r"`augment` \(='flip:2'\): `probability` \(=2.0\) must be in \[0, 1\]"),

@@ -1,25 +1,37 @@
-"""Writing into a data folder: one writer at a time, and all or nothing."""
+"""The data folder: where it is, and how it is written to: one writer at a time, all or nothing."""
 
 from __future__ import annotations
 
 import logging
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import filelock
-
+from ..storage import folder_lock
 from .base import DatasetError
 
 _logger = logging.getLogger(__name__)
 _PARTIAL = ".partial-"
 
 
+def default_data_dir() -> Path:
+    """Return the folder for data that is used where none is given.
+
+    It is `$RESNET_JAX_DATA`, else `resnet_jax` in the user's cache folder (`$XDG_CACHE_HOME`, else
+    `~/.cache`).
+    """
+    if named := os.environ.get("RESNET_JAX_DATA"):
+        return Path(named).expanduser()
+    cache = os.environ.get("XDG_CACHE_HOME")
+    return (Path(cache) if cache else Path.home() / ".cache") / "resnet_jax"
+
+
 @contextmanager
 def writing(data_dir: Path) -> Iterator[None]:
-    """Makes the folder, and keeps other processes from writing into it meanwhile.
+    """Make the folder, and keep other processes from writing into it meanwhile.
 
     Leftovers of a writer that was killed are removed first.
 
@@ -29,32 +41,28 @@ def writing(data_dir: Path) -> Iterator[None]:
     Raises:
         DatasetError: if the folder cannot be made or written to, or is full.
     """
+
+    def waiting() -> None:
+        _logger.warning("Waiting for another process that writes to %s", data_dir)
+
     try:
         data_dir.mkdir(parents=True, exist_ok=True)
-        lock = filelock.FileLock(data_dir / ".lock")
-        try:
-            lock.acquire(timeout=0)
-        except filelock.Timeout:
-            _logger.warning("Waiting for another process that writes to %s.", data_dir)
-            lock.acquire()
-        try:
+        with folder_lock(data_dir, waiting=waiting):
             for leftover in data_dir.glob(_PARTIAL + "*"):
                 shutil.rmtree(leftover)
             yield
-        finally:
-            lock.release()
     except OSError as error:
         raise DatasetError(
-            f"Cannot write to the data folder {data_dir}: {error.strerror or error}. "
-            "Give a folder on a disk with room by --data-dir."
+            f"cannot write to the data folder {data_dir}: {error.strerror or error}; "
+            "name a folder on a disk with room by --data-dir"
         ) from error
 
 
 @contextmanager
 def staged(data_dir: Path, target: Path, *, replace: bool = False) -> Iterator[Path]:
-    """Lets a file or folder be written under another name and then puts it in place at once.
+    """Let a file or folder be written under another name, then put it in place at once.
 
-    Use it inside `writing`.
+    Use it inside `writing`, which removes what a killed writer left.
 
     Args:
         data_dir: the data folder.

@@ -1,13 +1,25 @@
-"""All or nothing, one writer at a time."""
+"""Where the data folder is; it is written to all or nothing, by one writer at a time."""
 
 import logging
 import multiprocessing
 import threading
+from pathlib import Path
 
 import pytest
 
-from resnet_jax.data import DatasetError
-from resnet_jax.data.staging import staged, writing
+from resnet_jax.data import DatasetError, default_data_dir
+from resnet_jax.data.data_folder import staged, writing
+
+
+def test_default_folder(monkeypatch):
+    monkeypatch.delenv("RESNET_JAX_DATA", raising=False)
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setenv("HOME", "/home/someone")
+    assert default_data_dir() == Path("/home/someone/.cache/resnet_jax")
+    monkeypatch.setenv("XDG_CACHE_HOME", "/cache")
+    assert default_data_dir() == Path("/cache/resnet_jax")
+    monkeypatch.setenv("RESNET_JAX_DATA", "~/data")
+    assert default_data_dir() == Path("/home/someone/data")
 
 
 def names(folder):
@@ -65,7 +77,7 @@ def test_leftovers_of_a_killed_writer_are_removed(tmp_path):
 def test_a_folder_that_cannot_be_made_is_explained(tmp_path, place):
     (tmp_path / "file").write_text("")
     with (
-        pytest.raises(DatasetError, match=r"Cannot write to the data folder .*--data-dir"),
+        pytest.raises(DatasetError, match=r"^cannot write to the data folder .*--data-dir$"),
         writing(tmp_path / place),
     ):
         pass
