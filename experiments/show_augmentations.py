@@ -1,8 +1,9 @@
-"""A figure of the augmentations: a row each, the same real images in all of them.
+"""Draw the augmentations: one row each, all of them on the same real images.
 
     python -m experiments.show_augmentations --dataset digits
 
-What mixes examples mixes neighbours: the first with the second, the third with the fourth.
+Augmentations that mix examples mix neighbours: the first with the second, the third with the
+fourth.
 """
 
 from __future__ import annotations
@@ -19,13 +20,11 @@ import numpy as np
 import tyro
 from matplotlib.figure import Figure
 
-from resnet_jax.data import Transform, load_dataset
-from resnet_jax.data.augment import Pipeline, make_augmentation
+from resnet_jax.data import DATASETS, Pipeline, Transform, load_dataset, make_augmentation
 from resnet_jax.evaluation import save_figure
 
 from .config import choice
 
-DATASETS = ("digits", "fashion_mnist", "cifar10", "cifar100")
 IMAGES = 10
 SIDE = 32
 
@@ -35,11 +34,11 @@ class Options:
     """What to draw."""
 
     dataset: Annotated[str, choice(*DATASETS)] = "digits"
-    """The images; digits is embedded and needs no download."""
+    """Whose images to draw; digits is embedded and needs no download."""
     archive: Path | None = None
-    """Of the data set; see the recipes."""
+    """Local copy of the data set; see the recipes."""
     data_dir: Path | None = None
-    """Where prepared data sets are kept; None is in your cache directory."""
+    """Folder for prepared data sets; by default in your cache folder."""
     augment: tuple[str, ...] = (
         "crop:4",
         "flip",
@@ -49,15 +48,15 @@ class Options:
         "mixup:1",
         "cutmix:1",
     )
-    """One row each, as the recipes take them."""
+    """The augmentations, one row each, written as for the recipes."""
     seed: int = 0
-    """Of the random draws."""
+    """Seed of the random draws."""
     out: Path = Path("runs/augmentations.png")
-    """Where the figure goes, as PNG and beside it as PDF."""
+    """File of the figure; it is written as PNG and as PDF beside it."""
 
 
 def show(options: Options) -> tuple[Path, Path]:
-    """Draws the figure.
+    """Draw the figure.
 
     Args:
         options: what to draw.
@@ -66,11 +65,8 @@ def show(options: Options) -> tuple[Path, Path]:
         The paths of the PNG and the PDF.
 
     Raises:
-        ValueError: for an option that cannot be, as ``DatasetError`` where the data set cannot be
-            had.
+        ValueError: if an option is out of range, or the data set cannot be loaded (`DatasetError`).
     """
-    if options.dataset not in DATASETS:
-        raise ValueError(f"`dataset` (={options.dataset!r}) must be one of {', '.join(DATASETS)}")
     if options.out.suffix not in (".png", ".pdf"):
         raise ValueError(f"`out` (={options.out}) must end in .png or .pdf")
     if not 0 <= options.seed < 2**32:
@@ -95,10 +91,10 @@ def show(options: Options) -> tuple[Path, Path]:
 
 
 def draw(rows: dict[str, np.ndarray]) -> Figure:
-    """A grid of images.
+    """Draw a grid of images.
 
     Args:
-        rows: images ``[n, height, width, channels]`` in [0, 1], by the name of the row.
+        rows: images `[n, height, width, channels]` in [0, 1], by the name of their row.
     """
     count = max(len(row) for row in rows.values())
     width, cell, label = 7.0, 0.57, 1.25
@@ -121,7 +117,7 @@ def draw(rows: dict[str, np.ndarray]) -> Figure:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The command; returns its exit code: 0, or 2 for an error, said in one line."""
+    """Run the command; return its exit code: 0, or 2 after an error, printed in one line."""
     try:
         png, pdf = show(tyro.cli(Options, args=argv, description=__doc__))
     except (ValueError, OSError) as error:
