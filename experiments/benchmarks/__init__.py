@@ -1,1 +1,1 @@
-"""Side-by-side measurements."""
+"""Measurements of this library beside torch, plain Flax and Pillow."""

@@ -1,11 +1,11 @@
-"""Time to random weights and of the first training step: cold, and with a warm cache.
+"""Time to the initial weights and to the end of the first training step, with and without a cache.
 
     python -m experiments.benchmarks.compile_time --networks resnet50
 
-Each row is of a process of its own, libraries imported: compilation and initialisation of the
-weights, then compilation and the first step, batch 32 of 110 pixels, float32. The cache is JAX's
-persistent one, in a temporary folder; with it the convolutions are the portable ones (see
-`resnet_jax.ops.conv.onednn`).
+Each row is measured in a process of its own, with the libraries imported: compilation and
+initialisation of the weights, then compilation and the first step, with a batch of 32 images of 110
+pixels in float32. The cache is JAX's persistent one, in a temporary folder; with it, convolutions
+do not run in oneDNN (see `resnet_jax.ops.conv.onednn`).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from .harness import Summary, Worker, describe_machine, print_table, write_json
+from .harness import Summary, Worker, describe_machine, print_table, save
 
 KINDS = ("cold", "cold, filling a cache", "warm cache")
 JOBS = ("initial weights", "first step")
@@ -27,7 +27,7 @@ JOBS = ("initial weights", "first step")
 def first_jobs(
     *, variant: str, batch: int, size: int, cache: str | None
 ) -> dict[str, Callable[[], Any]]:
-    """The two of them, to be run once and in their order."""
+    """Return the two jobs, to be run once each and in this order."""
     import jax
 
     from .train_step import our_jobs
@@ -45,7 +45,7 @@ def first_jobs(
 
 
 def measure(variant: str, batch: int, size: int, repeats: int) -> dict[str, dict[str, Summary]]:
-    """Both jobs without a cache, filling one, and with it."""
+    """Measure both jobs without a cache, while filling one, and with it."""
     samples: dict[str, dict[str, list[Any]]] = {kind: {job: [] for job in JOBS} for kind in KINDS}
     for _ in range(repeats):
         with tempfile.TemporaryDirectory() as folder:
@@ -62,7 +62,7 @@ def measure(variant: str, batch: int, size: int, repeats: int) -> dict[str, dict
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The command; returns its exit code."""
+    """Run the command and return its exit code."""
     from resnet_jax.models import VARIANTS
 
     parser = argparse.ArgumentParser(
@@ -71,10 +71,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--networks", nargs="+", choices=list(VARIANTS), default=list(VARIANTS))
     parser.add_argument("--batch", type=int, default=32, help="images")
     parser.add_argument("--size", type=int, default=110, help="pixels of an image's side")
-    parser.add_argument("--repeats", type=int, default=1, help="processes of each kind")
+    parser.add_argument("--repeats", type=int, default=1, help="processes for each row")
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
     options = parser.parse_args(argv)
-    # Only the folder that is measured.
+    # No cache but the one that is measured.
     os.environ.pop("JAX_COMPILATION_CACHE_DIR", None)
     print(f"{describe_machine()}\n", flush=True)
     rows, figures = [], {}
@@ -89,7 +89,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             cpu = sum(summary.cpu for summary in of_jobs.values()) * cores
             rows.append([variant, kind, *(of_jobs[job].wall for job in JOBS), cpu])
     print_table(["network", "start", *(f"{job}, s" for job in JOBS), "processor s of both"], rows)
-    write_json(options.json, figures)
+    save(options.json, figures)
     return 0
 
 

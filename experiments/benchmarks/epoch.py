@@ -1,12 +1,11 @@
-"""A whole epoch, evaluation included: ours and torch's, images a second.
+"""Images a second over a whole epoch, evaluation included: ours and torch's.
 
     python -m experiments.benchmarks.epoch
     python -m experiments.benchmarks.epoch --dataset fashion_mnist --archive DIR --images 6000
 
-Training on all full batches with random crops, then the accuracy on the training images and on
-the test images, from uint8 arrays on: what one epoch of the loop does, compilation left out.
-Torch prepares its images with Pillow, one by one. Images count once for each time that they go
-through the network.
+An epoch trains on all full batches with random crops, then evaluates the training images and the
+test images, starting from uint8 arrays: what the training loop does, without compilation. Torch
+prepares its images with Pillow, one by one. An image counts each time it goes through the network.
 """
 
 from __future__ import annotations
@@ -19,14 +18,14 @@ from typing import Any
 
 import numpy as np
 
-from .harness import compare, describe_machine, print_table, write_json
+from .harness import compare, describe_machine, print_table, save
 
 RESIZE, CROP = 36, 32
 DATASETS = ("digits", "fashion_mnist")
 
 
 def _arrays(dataset: str, archive: Path | None, images: int) -> tuple[Any, Any, Any]:
-    """The data set, and its first training and test images."""
+    """Return the data set, and its first training and test images."""
     from resnet_jax.data import Arrays, load_dataset
 
     data = load_dataset(dataset, archive=archive)
@@ -40,14 +39,14 @@ def _arrays(dataset: str, archive: Path | None, images: int) -> tuple[Any, Any, 
 def our_jobs(
     *, variant: str, dataset: str, archive: Path | None, images: int, batch: int
 ) -> dict[str, Callable[[], Any]]:
-    """Ours."""
+    """Build our epoch."""
     import jax
 
     from resnet_jax.data import Transform, epoch_permutation
     from resnet_jax.models import create_model
+    from resnet_jax.run import Resident
     from resnet_jax.training import (
         Engine,
-        Resident,
         create_state,
         epoch_order,
         eval_order,
@@ -91,7 +90,7 @@ def our_jobs(
 def torch_jobs(
     *, variant: str, layout: str, dataset: str, archive: Path | None, images: int, batch: int
 ) -> dict[str, Callable[[], Any]]:
-    """Torch's."""
+    """Build torch's epoch."""
     import torch
 
     from .torch_side import TorchTrainer, pillow_batch
@@ -122,7 +121,7 @@ def torch_jobs(
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The command; returns its exit code."""
+    """Run the command and return its exit code."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -160,7 +159,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         seconds = summary.seconds(options.clock)
         rows.append([side, seconds, f"{count / seconds:.0f}", seconds / own])
     print_table(["side", "seconds an epoch", "images/s", "its time/ours"], rows)
-    write_json(options.json, {side: asdict(summary) for side, summary in times.items()})
+    save(options.json, {side: asdict(summary) for side, summary in times.items()})
     return 0
 
 

@@ -1,4 +1,4 @@
-"""The same networks in plain Flax: ``nn.Conv`` and ``nn.BatchNorm`` under ``jit``."""
+"""The same networks in plain Flax: `nn.Conv` and `nn.BatchNorm` under `jit`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from resnet_jax.training import Batch, TrainState, create_state, train_step
 
 
 class PlainBlock(nn.Module):
-    """A residual block of ``nn.Conv`` and ``nn.BatchNorm``, Basic or Bottleneck."""
+    """A residual block of `nn.Conv` and `nn.BatchNorm`, Basic or Bottleneck."""
 
     planes: int
     stride: int
@@ -30,7 +30,7 @@ class PlainBlock(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array, train: bool = True) -> Array:
-        """Maps ``[batch, height, width, in]`` to ``[batch, height', width', out]``."""
+        """Map `[batch, height, width, in]` to `[batch, out_h, out_w, out]`."""
         conv = partial(nn.Conv, use_bias=False, dtype=self.dtype)
         norm = partial(nn.BatchNorm, use_running_average=not train, dtype=self.dtype)
         planes, stride = self.planes, (self.stride, self.stride)
@@ -48,14 +48,14 @@ class PlainBlock(nn.Module):
 
 
 class PlainResNet(nn.Module):
-    """A ResNet as one would write it in Flax."""
+    """A ResNet as one would write it in plain Flax."""
 
     variant: str
     dtype: DTypeLike | None = None
 
     @nn.compact
     def __call__(self, x: Array, train: bool = False) -> Array:
-        """The logits ``[batch, 10]``."""
+        """Return the logits `[batch, 10]`."""
         row = VARIANTS[self.variant]
         x = nn.Conv(64, (7, 7), (2, 2), padding=3, use_bias=False, dtype=self.dtype)(x)
         x = nn.relu(nn.BatchNorm(use_running_average=not train, dtype=self.dtype)(x))
@@ -77,7 +77,7 @@ class PlainResNet(nn.Module):
 def step_jobs(
     *, variant: str, batch: int, size: int, jobs: tuple[str, ...]
 ) -> dict[str, Callable[[], Any]]:
-    """A training step and a forward pass on random images."""
+    """Build a training step and a forward pass on random images."""
     model, tx = PlainResNet(variant), optax.sgd(0.01, momentum=0.9)
     rng = np.random.default_rng(0)
     images = jnp.asarray(rng.standard_normal((batch, size, size, 3), dtype=np.float32))
@@ -97,16 +97,16 @@ def runs(
     *,
     jobs: tuple[str, ...],
 ) -> dict[str, Callable[[], Any]]:
-    """The jobs of a compiled training step and its model, ours or plain Flax's.
+    """Return the jobs of a compiled training step and its model, ours or plain Flax's.
 
     Args:
-        model: the network.
-        step: donates the state.
-        state: to begin with.
-        examples: of each step.
-        key: of the steps.
-        images: of the forward pass.
-        jobs: which of them, by name.
+        model: The network.
+        step: The training step; it donates the state.
+        state: The state before the first step.
+        examples: The batch of every step.
+        key: The random key of every step.
+        images: The input of the forward pass.
+        jobs: The names of the jobs to return.
     """
     forward = jax.jit(model.apply)
 

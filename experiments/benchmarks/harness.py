@@ -1,11 +1,11 @@
-"""Sides that take turns, each in a process of its own, so that only one computes at a time.
+"""Compare sides that take turns, each in a process of its own, so that only one computes at a time.
 
-A side is a function that builds its jobs, named runs without arguments. Each side has its own
+A side is a function that builds its jobs: named runs without arguments. Each side has its own
 process because two libraries in one would share memory, threads and caches. A run waits for its
-result; the harness takes wall-clock and processor seconds around it. The peak of the process's
-memory is that of a run by itself, which begins with all free memory given back to the system. A
-timed run comes right after one that is not, as in a loop: what a process waits for, the system may
-have taken from its caches and its memory.
+result, and the harness takes wall-clock and processor seconds around it. Peak memory is measured
+in a separate run, which begins once all free memory has been returned to the system. A timed run
+follows directly on an untimed one, as in a loop, because the system may have evicted the caches and
+the memory of a process that was waiting.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from __future__ import annotations
 import ctypes
 import gc
 import importlib.metadata
-import json
 import multiprocessing
 import os
 import platform
@@ -28,14 +27,16 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from resnet_jax.storage import write_json
+
 Run = Callable[[], Any]
 Build = Callable[..., Mapping[str, Run]]
 
 SETTLE_SECONDS = 0.2
-"""Pause before each turn: idle threads of the side before may still be spinning."""
+"""Pause before each turn: idle threads of the previous side may still be spinning."""
 
 LONG_SECONDS = 10.0
-"""A run that takes longer is timed without another before it."""
+"""A run that takes longer is timed without an untimed run before it."""
 
 
 @dataclass(frozen=True)
@@ -43,8 +44,8 @@ class Sample:
     """One run.
 
     Attributes:
-        wall: seconds.
-        cpu: processor seconds of all threads.
+        wall: Seconds.
+        cpu: Processor seconds of all threads.
     """
 
     wall: float
@@ -53,13 +54,13 @@ class Sample:
 
 @dataclass(frozen=True)
 class Summary:
-    """The runs of one job: medians.
+    """Medians over the runs of one job.
 
     Attributes:
-        wall: seconds.
-        cpu: processor seconds, divided by the number of processors.
-        runs: how many.
-        peak: bytes of memory at most, above those before the side was built; 0 if not measured.
+        wall: Seconds.
+        cpu: Processor seconds, divided by the number of processors.
+        runs: The number of runs.
+        peak: Peak memory in bytes, above that before the side was built; 0 if not measured.
     """
 
     wall: float
@@ -69,7 +70,7 @@ class Summary:
 
     @classmethod
     def of(cls, samples: Sequence[Sample], peak: int = 0) -> Summary:
-        """The medians of samples."""
+        """Summarise samples by their medians."""
         return cls(
             wall=statistics.median(sample.wall for sample in samples),
             cpu=statistics.median(sample.cpu for sample in samples) / (os.cpu_count() or 1),
@@ -78,7 +79,7 @@ class Summary:
         )
 
     def seconds(self, clock: str) -> float:
-        """By ``"wall"`` or ``"cpu"``."""
+        """Return the seconds by the clock `"wall"` or `"cpu"`."""
         return float(getattr(self, clock))
 
 
@@ -86,11 +87,11 @@ class Worker:
     """A process that builds a side and runs its jobs when told to.
 
     Args:
-        build: a function at the top level of a module.
-        arguments: for it.
+        build: A function at the top level of a module.
+        arguments: The arguments of `build`.
 
     Raises:
-        RuntimeError: with the traceback of the process, if it fails.
+        RuntimeError: If the process fails; the message is its traceback.
     """
 
     def __init__(self, build: Build, **arguments: Any) -> None:
@@ -102,18 +103,18 @@ class Worker:
         self.jobs: list[str] = self._answer()
 
     def run(self, job: str) -> Sample:
-        """Runs a job once."""
+        """Run a job once."""
         self._connection.send((job, False))
         sample: Sample = self._answer()
         return sample
 
     def turn(self, job: str) -> Sample:
-        """Runs a job, and once more to be timed unless that took long."""
+        """Run a job twice and return the second sample, or once if that takes long."""
         sample = self.run(job)
         return sample if sample.wall > LONG_SECONDS else self.run(job)
 
     def peak(self, job: str) -> int:
-        """Runs a job once, for its memory: bytes above those before the side was built."""
+        """Run a job once and return its peak memory, in bytes above that before building."""
         self._connection.send((job, True))
         peak: int = self._answer()
         return peak
@@ -145,7 +146,7 @@ class Worker:
 
 
 def _serve(connection: Connection, build: Build, arguments: dict[str, Any]) -> None:
-    """The worker's side of the connection: build, then run what is asked for until it closes."""
+    """Build the side, then run what the connection asks for until it closes."""
     try:
         before = _memory("VmRSS")
         runs = build(**arguments)
@@ -166,7 +167,7 @@ def _serve(connection: Connection, build: Build, arguments: dict[str, Any]) -> N
 
 
 def _memory(field: str) -> int:
-    """Bytes from this process's status, on Linux; 0 elsewhere."""
+    """Return a field of this process's status in bytes, on Linux; 0 elsewhere."""
     status = Path("/proc/self/status")
     if not status.exists():
         return 0
@@ -175,7 +176,7 @@ def _memory(field: str) -> int:
 
 
 def _forget_peak() -> None:
-    """Gives free memory back and starts the peak anew, on Linux."""
+    """Return free memory to the system and reset the peak, on Linux."""
     if Path("/proc/self/clear_refs").exists():
         ctypes.CDLL(None).malloc_trim(0)
         Path("/proc/self/clear_refs").write_text("5")
@@ -187,15 +188,15 @@ def compare(
     repeats: int,
     budget: float = float("inf"),
 ) -> dict[str, dict[str, Summary]]:
-    """Measures all jobs of all sides, taking turns.
+    """Measure all jobs of all sides, which take turns.
 
     Args:
-        sides: how to build each.
-        repeats: timed runs of each job.
-        budget: seconds of a side's job, after which it is run no more.
+        sides: The function that builds each side, and its arguments.
+        repeats: Timed runs of each job.
+        budget: Seconds of timed runs after which a side's job is not run again.
 
     Returns:
-        Job → side → medians.
+        The medians by job and side.
     """
     with ExitStack() as stack:
         workers = {
@@ -223,7 +224,7 @@ def compare(
 
 
 def machine() -> dict[str, Any]:
-    """What the figures were taken on: processor, cores, load, versions."""
+    """Return what the figures are taken on: processor, cores, load and versions."""
     model = platform.processor() or platform.machine()
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():
@@ -246,7 +247,7 @@ def machine() -> dict[str, Any]:
 
 
 def describe_machine() -> str:
-    """``machine`` as one line."""
+    """Return `machine` as one line."""
     facts = machine()
     versions = ", ".join(f"{name} {version}" for name, version in facts["versions"].items())
     load = " ".join(map(str, facts["load"]))
@@ -254,7 +255,7 @@ def describe_machine() -> str:
 
 
 def print_table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """Prints a Markdown table, numbers with two decimals.
+    """Print a Markdown table, with floats to two decimals.
 
     >>> print_table(["network", "ratio"], [["resnet34", 0.875]])
     | network | ratio |
@@ -268,7 +269,7 @@ def print_table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> None
         print("| " + " | ".join(cells) + " |", flush=True)
 
 
-def write_json(path: Path | None, figures: Any) -> None:
-    """Writes the figures and the machine to a file, if one is named."""
+def save(path: Path | None, figures: Any) -> None:
+    """Write the figures and the machine to a JSON file, if a path is given."""
     if path is not None:
-        path.write_text(json.dumps({"machine": machine(), "figures": figures}, indent=2) + "\n")
+        write_json(path, {"machine": machine(), "figures": figures})

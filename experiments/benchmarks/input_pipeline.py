@@ -1,10 +1,11 @@
-"""Resize, crop and normalise: ours on the device, and Pillow with torch, images a second.
+"""Resize, crop and normalise, in images a second: ours on the device, and Pillow with torch.
 
     python -m experiments.benchmarks.input_pipeline
 
-From 32-pixel uint8 images, resized to 120 pixels, cropped at random to 110 and normalised, as the
-recipes have it. Ours is the compiled transform alone (in training it is a part of the step); the
-other side goes image by image in one process, as a torch `DataLoader` without workers does.
+The images are of 32 pixels in uint8; they are resized to 120 pixels, cropped at random to 110 and
+normalised, as the recipes do. Our side is the compiled transform alone (in training it is part of
+the step); the other side goes image by image in one process, as a torch `DataLoader` without
+workers does.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from .harness import compare, describe_machine, print_table, write_json
+from .harness import compare, describe_machine, print_table, save
 
 SOURCE, RESIZE, CROP = 32, 120, 110
 MEAN, STD = (0.4914, 0.4822, 0.4465), (0.247, 0.2435, 0.2616)
@@ -29,7 +30,7 @@ def _images(batch: int) -> np.ndarray:
 
 
 def our_jobs(*, batches: tuple[int, ...]) -> dict[str, Callable[[], Any]]:
-    """Ours."""
+    """Build our transform of each batch size."""
     import jax
 
     from resnet_jax.data import Transform
@@ -46,12 +47,12 @@ def our_jobs(*, batches: tuple[int, ...]) -> dict[str, Callable[[], Any]]:
 
 
 def pillow_jobs(*, batches: tuple[int, ...]) -> dict[str, Callable[[], Any]]:
-    """Pillow's and torch's."""
+    """Build the same with Pillow and torch."""
     import torch
 
     from .torch_side import pillow_batch
 
-    # As in a worker of a DataLoader; more threads cost more than they give for a single image.
+    # As in a worker of a DataLoader; for a single image, more threads cost more than they gain.
     torch.set_num_threads(1)
     rng = np.random.default_rng(0)
 
@@ -64,7 +65,7 @@ def pillow_jobs(*, batches: tuple[int, ...]) -> dict[str, Callable[[], Any]]:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The command; returns its exit code."""
+    """Run the command and return its exit code."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -83,7 +84,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         rows.append([job, f"{int(job) / ours:.0f}", f"{int(job) / pillow:.0f}", pillow / ours])
     print_table(["batch", "ours, images/s", "Pillow and torch, images/s", "ours/theirs"], rows)
     figures = {job: {s: asdict(t) for s, t in times.items()} for job, times in measured.items()}
-    write_json(options.json, figures)
+    save(options.json, figures)
     return 0
 
 

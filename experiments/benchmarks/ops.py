@@ -5,19 +5,18 @@
 
 The shapes are those of ResNet-34, ResNet-50 and ResNeXt-50 32x4d at 110 pixels. Each row is a
 layer's forward pass, its gradient for the input or its gradient for the kernel, in milliseconds:
-medians over runs that alternate between the sides. Torch runs in the better of its two memory
-layouts, where it is installed. On a machine that others use as well, `--clock cpu` is steadier:
-processor seconds divided by the number of processors.
+medians over runs that alternate between the sides. Torch, where it is installed, runs in the better
+of its two memory layouts. On a shared machine `--clock cpu` is steadier: processor seconds divided
+by the number of processors.
 
-The constants of `resnet_jax.ops.conv.cpu` and `resnet_jax.ops.conv.portable` come from this table:
-change one, run the rows that it touches, keep the better.
+The constants of `resnet_jax.ops.conv.matmul` and `resnet_jax.ops.conv.gradients` come from this
+table: to tune one, change it, run the rows that it affects and keep the better value.
 """
 
 from __future__ import annotations
 
 import argparse
 import importlib.util
-import json
 import os
 import statistics
 import time
@@ -34,12 +33,12 @@ from jax import Array, lax
 
 from resnet_jax.ops import batch_norm_train, conv2d, max_pool
 
-Run = Callable[[], Any]
+from .harness import Run, save
 
 
 @dataclass(frozen=True)
 class Layer:
-    """A convolution: square images and kernels, padded to keep the size at stride 1."""
+    """A convolution of square images and kernels, padded to keep the size at stride 1."""
 
     side: int
     channels: int
@@ -50,7 +49,7 @@ class Layer:
 
     @property
     def name(self) -> str:
-        """For the table.
+        """The name in the table.
 
         >>> Layer(28, 64, 128, 3, stride=2).name
         '3x3/2 64->128 @28'
@@ -91,12 +90,12 @@ class Row:
 
     @property
     def ratio(self) -> float | None:
-        """Torch's time over ours: above 1 we are the faster."""
+        """Torch's time over ours: above 1, ours is faster."""
         return None if self.torch is None else self.torch / self.ours
 
 
 def measure(sides: dict[str, Run], repeats: int, clock: str) -> dict[str, float]:
-    """Median milliseconds of each side, its runs alternating with the others'."""
+    """Return the median milliseconds of each side; the runs alternate between the sides."""
     read = time.perf_counter if clock == "wall" else time.process_time
     share = 1 if clock == "wall" else os.cpu_count() or 1
     times: dict[str, list[float]] = {name: [] for name in sides}
@@ -111,18 +110,18 @@ def measure(sides: dict[str, Run], repeats: int, clock: str) -> dict[str, float]
 
 
 def normal(*shape: int) -> Array:
-    """Reproducible float32 values."""
+    """Return reproducible normal values in float32."""
     return jnp.asarray(np.random.default_rng(0).standard_normal(shape).astype(np.float32))
 
 
 def compiled(function: Callable[..., Any], *operands: Array) -> Run:
-    """A run of the jitted function that waits for its results."""
+    """Return a run of the jitted function that waits for its results."""
     jitted = jax.jit(function)
     return lambda: jax.block_until_ready(jitted(*operands))
 
 
 def pullback(function: Callable[..., Any], argument: int, *operands: Array) -> Run:
-    """A run of the gradient for one argument; the last operand is the output's gradient."""
+    """Return a run of the gradient for one argument; the last operand is the output's gradient."""
 
     def gradient(*operands: Array) -> Array:
         *inputs, g = operands
@@ -137,7 +136,7 @@ def pullback(function: Callable[..., Any], argument: int, *operands: Array) -> R
 
 
 def plain_convolution(layer: Layer, x: Array, kernel: Array) -> Array:
-    """XLA's own."""
+    """Convolve with XLA's own operation."""
     pad = layer.kernel // 2
     return lax.conv_general_dilated(
         x,
@@ -150,14 +149,14 @@ def plain_convolution(layer: Layer, x: Array, kernel: Array) -> Array:
 
 
 def our_convolution(layer: Layer, x: Array, kernel: Array) -> Array:
-    """The library's."""
+    """Convolve with the library's operation."""
     pad = layer.kernel // 2
     stride = (layer.stride, layer.stride)
     return conv2d(x, kernel, stride=stride, padding=(pad, pad), groups=layer.groups)
 
 
 def plain_pool(x: Array) -> Array:
-    """XLA's own 3x3/2 pooling."""
+    """Pool 3x3 windows with stride 2 by XLA's own operation."""
     sides = (1, 1)
     return lax.reduce_window(
         x, -jnp.inf, lax.max, (1, 3, 3, 1), (1, 2, 2, 1), ((0, 0), sides, sides, (0, 0))
@@ -165,19 +164,19 @@ def plain_pool(x: Array) -> Array:
 
 
 def plain_norm(x: Array) -> Array:
-    """The formula of batch normalisation, as XLA differentiates it."""
+    """Normalise by the formula, which JAX differentiates."""
     mean = x.mean((0, 1, 2), keepdims=True)
     return (x - mean) * lax.rsqrt(jnp.square(x - mean).mean((0, 1, 2), keepdims=True) + 1e-5)
 
 
 def our_norm(x: Array) -> Array:
-    """The library's, with a scale of 1 and a bias of 0."""
+    """Normalise with the library's operation, with a scale of 1 and a bias of 0."""
     channels = x.shape[-1:]
     return batch_norm_train(x, jnp.ones(channels), jnp.zeros(channels))[0]
 
 
 def torch_convolutions(layer: Layer, x: Array, kernel: Array, g: Array) -> dict[str, dict]:
-    """Torch's runs in both memory layouts, by operation."""
+    """Return torch's runs in both memory layouts, by operation."""
     if importlib.util.find_spec("torch") is None:
         return {}
     import torch
@@ -203,7 +202,7 @@ def torch_convolutions(layer: Layer, x: Array, kernel: Array, g: Array) -> dict[
 
 
 def convolution_sides(layer: Layer, batch: int) -> Iterator[tuple[str, dict[str, Run]]]:
-    """Name and sides of a layer's forward pass and of its two gradients."""
+    """Yield the name and the sides of a layer's forward pass and of its two gradients."""
     x = normal(batch, layer.side, layer.side, layer.channels)
     kernel = normal(layer.kernel, layer.kernel, layer.channels // layer.groups, layer.features)
     ours, plain = partial(our_convolution, layer), partial(plain_convolution, layer)
@@ -219,7 +218,7 @@ def convolution_sides(layer: Layer, batch: int) -> Iterator[tuple[str, dict[str,
 
 
 def activation_sides(side: int, channels: int, batch: int) -> Iterator[tuple[str, dict[str, Run]]]:
-    """Name and sides of normalisation, and of pooling where the network pools."""
+    """Yield the name and the sides of normalisation, and of pooling where the network pools."""
     x = normal(batch, side, side, channels)
     operations = [("batch norm", our_norm, plain_norm)]
     if side == ACTIVATIONS[0][0]:
@@ -233,7 +232,7 @@ def activation_sides(side: int, channels: int, batch: int) -> Iterator[tuple[str
 
 
 def rows(only: str, batch: int, repeats: int, clock: str) -> Iterator[Row]:
-    """Measure the operations whose name contains `only`, one after the other."""
+    """Measure the operations whose names contain `only`, one after another."""
     for layer in LAYERS:
         for name, sides in convolution_sides(layer, batch):
             if only in name:
@@ -250,7 +249,7 @@ def _row(name: str, times: dict[str, float]) -> Row:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The command; returns its exit code."""
+    """Run the command and return its exit code."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -270,10 +269,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             f"{row.operation:42}{row.ours:9.2f}{row.lax:9.2f}{torch_time:>9}{ratio:>12}",
             flush=True,
         )
-    if options.json:
-        settings = {"batch": options.batch, "repeats": options.repeats, "clock": options.clock}
-        report = {**settings, "rows": [asdict(row) for row in measured]}
-        options.json.write_text(json.dumps(report, indent=2) + "\n")
+    settings = {"batch": options.batch, "repeats": options.repeats, "clock": options.clock}
+    save(options.json, {**settings, "rows": [asdict(row) for row in measured]})
     return 0
 
 

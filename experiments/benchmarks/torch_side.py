@@ -1,4 +1,4 @@
-"""The same networks in torch, eager, as one writes them there."""
+"""The same networks in eager torch, as one would write them."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class TorchBlock(nn.Module):
             )
 
     def forward(self, x: Tensor) -> Tensor:
-        """Maps ``[batch, in, height, width]`` to ``[batch, out, height', width']``."""
+        """Map `[batch, in, height, width]` to `[batch, out, out_h, out_w]`."""
         y = x
         last = len(self.norms) - 1
         for index, (conv, norm) in enumerate(zip(self.convolutions, self.norms, strict=True)):
@@ -59,7 +59,7 @@ class TorchBlock(nn.Module):
 
 
 def torch_resnet(variant: str, num_classes: int = 10, channels: int = 3) -> nn.Module:
-    """A variant's network."""
+    """Build the network of a variant."""
     row = VARIANTS[variant]
     layers: list[nn.Module] = [
         _conv(channels, 64, 7, 2),
@@ -81,15 +81,15 @@ def torch_resnet(variant: str, num_classes: int = 10, channels: int = 3) -> nn.M
 
 
 def use_all_cores() -> None:
-    """One thread a core."""
+    """Use one thread for each core."""
     torch.set_num_threads(os.cpu_count() or 1)
 
 
 class TorchTrainer:
-    """A network, SGD with momentum, and one layout of the memory.
+    """A network and SGD with momentum, in one memory layout.
 
     Attributes:
-        network: in the layout.
+        network: The network, in the layout.
     """
 
     def __init__(self, variant: str, layout: str, channels: int = 3) -> None:
@@ -101,11 +101,11 @@ class TorchTrainer:
         self._optimizer = torch.optim.SGD(self.network.parameters(), lr=0.01, momentum=0.9)
 
     def images(self, nchw: Tensor) -> Tensor:
-        """Images in the layout."""
+        """Return images in the layout."""
         return nchw.contiguous(memory_format=self._layout)
 
     def train(self, images: Tensor, labels: Tensor) -> float:
-        """One step; its loss."""
+        """Take one step and return its loss."""
         self.network.train()
         self._optimizer.zero_grad()
         loss = nn.functional.cross_entropy(self.network(images), labels)
@@ -114,7 +114,7 @@ class TorchTrainer:
         return loss.item()
 
     def logits(self, images: Tensor) -> Tensor:
-        """In evaluation mode, without gradients."""
+        """Return the logits in evaluation mode, without gradients."""
         self.network.eval()
         with torch.inference_mode():
             logits: Tensor = self.network(images)
@@ -130,18 +130,18 @@ def pillow_batch(
     std: tuple[float, ...],
     rng: np.random.Generator,
 ) -> Tensor:
-    """Resize with Pillow, crop at random, normalise: image by image, as a torch data set does it.
+    """Resize with Pillow, crop at random and normalise, image by image, as a torch data set does.
 
     Args:
-        images: uint8 ``[batch, height, width, channels]``.
-        resize: pixels of a side after the resize.
-        crop: pixels of a side after the crop.
-        mean: of each channel.
-        std: of each channel.
-        rng: draws the crops' places.
+        images: uint8 `[batch, height, width, channels]`.
+        resize: Side after resizing, in pixels.
+        crop: Side after cropping, in pixels.
+        mean: The mean of each channel.
+        std: The standard deviation of each channel.
+        rng: Draws the positions of the crops.
 
     Returns:
-        float32 ``[batch, channels, crop, crop]``.
+        float32 `[batch, channels, crop, crop]`.
     """
     means, stds = (torch.tensor(values).reshape(-1, 1, 1) for values in (mean, std))
     batch = []
@@ -158,7 +158,7 @@ def pillow_batch(
 def step_jobs(
     *, variant: str, layout: str, batch: int, size: int, jobs: tuple[str, ...]
 ) -> dict[str, Callable[[], Any]]:
-    """A training step and a forward pass on random images."""
+    """Build a training step and a forward pass on random images."""
     trainer = TorchTrainer(variant, layout)
     rng = np.random.default_rng(0)
     pixels = rng.standard_normal((batch, 3, size, size), dtype=np.float32)

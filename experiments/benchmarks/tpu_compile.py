@@ -1,12 +1,12 @@
-"""Training steps compiled ahead of time for TPU v5e chips, on a machine without any.
+"""Compile training steps ahead of time for TPU v5e chips, on a machine without any.
 
     pip install -e '.[tpu]'
     python -m experiments.benchmarks.tpu_compile
 
-It prints, for each network and chip, what the compiler says of one step: floating-point
-operations, bytes that cross the memory, peak memory, and the number and bytes of collectives;
-beside a plain Flax twin of the same network. A second table gives the collectives' bytes for
-other numbers of chips. A compilation takes minutes of all cores; nothing is run.
+For each network, beside a plain Flax twin, it prints the compiler's estimates of one step on one
+chip: floating-point operations, bytes accessed, peak memory, and the number and bytes of
+collectives. A second table gives the collectives' bytes for other numbers of chips. A compilation
+takes minutes of all cores; nothing is run.
 """
 
 from __future__ import annotations
@@ -55,15 +55,15 @@ _ARRAY = re.compile(r"\b(?P<type>pred|[a-z]+(?P<bits>\d+)\w*)\[(?P<shape>[\d,]*)
 
 @dataclass(frozen=True)
 class Cost:
-    """What the compiler says of one step, for one chip.
+    """The compiler's estimates of one step, for one chip.
 
     Attributes:
-        flops: floating-point operations.
-        bytes_accessed: of the chip's memory.
-        peak_bytes: of memory, at most at one time.
-        collectives: how many.
-        collective_bytes: of their results.
-        seconds: that the compilation took.
+        flops: Floating-point operations.
+        bytes_accessed: Bytes read from and written to the chip's memory.
+        peak_bytes: Peak memory, in bytes.
+        collectives: The number of collectives.
+        collective_bytes: Bytes of the collectives' results.
+        seconds: Time that the compilation took.
     """
 
     flops: float
@@ -75,7 +75,7 @@ class Cost:
 
 
 def collective_sizes(program: str) -> list[int]:
-    """Bytes of the result of every collective in a compiled program's text.
+    """Return the bytes of the result of every collective in a compiled program's text.
 
     >>> collective_sizes("%a = (f32[64]{0}, bf16[2,3]{1,0}) all-reduce(%b, %c), channel_id=1")
     [268]
@@ -94,7 +94,7 @@ def _bytes(shape: str) -> int:
 
 
 def ring_bytes(payload: int, chips: int) -> float:
-    """Bytes that each chip sends to reduce ``payload`` bytes over a ring.
+    """Return the bytes that each chip sends to reduce `payload` bytes over a ring.
 
     References:
         Patarasuk and Yuan 2009, https://doi.org/10.1016/j.jpdc.2008.09.002
@@ -110,7 +110,7 @@ def _model(network: str, build: str) -> nn.Module:
 
 
 def _state(model: nn.Module, tx: optax.GradientTransformation) -> TrainState:
-    """The shapes of a state."""
+    """Return the shapes of a state."""
 
     def make(key: Array) -> TrainState:
         variables = model.init(key, jnp.zeros((2, SIZE, SIZE, 3)), train=True)
@@ -123,13 +123,13 @@ def _state(model: nn.Module, tx: optax.GradientTransformation) -> TrainState:
 
 
 def compile_step(network: str, build: str, devices: Sequence[Any], images_per_chip: int) -> Cost:
-    """Compiles a training step.
+    """Compile a training step.
 
     Args:
-        network: one of ``NETWORKS``.
-        build: one of ``BUILDS``.
-        devices: of a topology.
-        images_per_chip: of a step.
+        network: One of `NETWORKS`.
+        build: One of `BUILDS`.
+        devices: The devices of a topology.
+        images_per_chip: Images of a step on each chip.
     """
     start = time.perf_counter()
     engine = Engine.create("jit", devices=devices)
@@ -143,7 +143,7 @@ def compile_step(network: str, build: str, devices: Sequence[Any], images_per_ch
     )
     step: Any
     if build == "plain Flax":
-        # As one would write it: the compiler finds the reductions.
+        # As one would write it: the compiler inserts the reductions.
         body = partial(train_step, model=model, tx=tx)
         step = jax.jit(
             body, donate_argnums=0, out_shardings=NamedSharding(engine.mesh, PartitionSpec())
@@ -164,7 +164,7 @@ def compile_step(network: str, build: str, devices: Sequence[Any], images_per_ch
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The command; returns its exit code."""
+    """Run the command and return its exit code."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -173,7 +173,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--images-per-chip", type=int, default=256, help="of a step")
     options = parser.parse_args(argv)
 
-    # The chips are described, not there: no question to a metadata server, nothing runs.
+    # The chips are only described: ask no metadata server for them, and run nothing.
     os.environ.setdefault("TPU_SKIP_MDS_QUERY", "1")
     jax.config.update("jax_platforms", "cpu")
     devices = topologies.get_topology_desc(platform="tpu", topology_name=TOPOLOGY).devices
@@ -195,8 +195,8 @@ def main(argv: Sequence[str] | None = None) -> int:
                 flush=True,
             )
     print(
-        "\nMB that each chip sends a step, with the images a chip kept: on paper, 2 (n - 1) / n "
-        f"times the collectives' bytes of the program compiled for {len(devices)}.\n"
+        "\nMB that each chip sends in a step, with the same number of images a chip: calculated as "
+        f"2 (n - 1) / n times the collectives' bytes of the program for {len(devices)} chips.\n"
     )
     print("| network | build | " + " | ".join(f"{chips} chips" for chips in CHIPS) + " |")
     print("| --- " * (2 + len(CHIPS)) + "|")

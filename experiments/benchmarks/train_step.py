@@ -4,12 +4,12 @@
     python -m experiments.benchmarks.train_step --networks resnet50 --clock cpu --json steps.json
     python -m experiments.benchmarks.train_step --scaling
 
-Float32 on the CPU. Torch runs in both of its memory layouts; the better one counts. Ratios are
-times of the other side over ours: above 1 we are the faster. Memory is the peak of the process's
-resident set during a step above what it was before the network was built, libraries loaded; the
-ratio is ours over torch's. With `--scaling`, the step is measured at four batch sizes and at four
-image areas: a cost that is linear in them keeps the time for an image, or for a pixel, the same.
-On a machine that others use as well, `--clock cpu` is steadier: processor seconds divided by the
+All sides run in float32 on the CPU. Torch runs in both of its memory layouts, and the better one
+counts. A ratio of times is the other side's over ours: above 1, ours is faster. Memory is the peak
+of the process's resident set during a step, above its size before the network was built, with the
+libraries loaded; its ratio is ours over torch's. With `--scaling`, the step is measured at four
+batch sizes and at four image sizes: if the cost is linear, the time for an image, or for a pixel,
+stays the same. On a shared machine `--clock cpu` is steadier: processor seconds divided by the
 number of processors. Torch must be installed (`pip install -e '.[test]'`).
 """
 
@@ -21,7 +21,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from .harness import Build, Summary, compare, describe_machine, print_table, write_json
+from .harness import Build, Summary, compare, describe_machine, print_table, save
 
 NETWORKS = ("resnet34", "resnet50", "resnext50_32x4d")
 JOBS = ("train step", "forward")
@@ -32,7 +32,7 @@ SIZES = (64, 96, 128, 160)
 def our_jobs(
     *, variant: str, batch: int, size: int, jobs: tuple[str, ...]
 ) -> dict[str, Callable[[], Any]]:
-    """Our training step and forward pass on random images."""
+    """Build our training step and forward pass on random images."""
     import jax
     import jax.numpy as jnp
     import numpy as np
@@ -54,21 +54,21 @@ def our_jobs(
 
 
 def torch_jobs(**arguments: Any) -> dict[str, Callable[[], Any]]:
-    """Torch's."""
+    """Build torch's training step and forward pass."""
     from .torch_side import step_jobs
 
     return step_jobs(**arguments)
 
 
 def flax_jobs(**arguments: Any) -> dict[str, Callable[[], Any]]:
-    """Plain Flax's."""
+    """Build plain Flax's training step and forward pass."""
     from .flax_side import step_jobs
 
     return step_jobs(**arguments)
 
 
 def sides(variant: str, **arguments: Any) -> dict[str, tuple[Build, dict[str, Any]]]:
-    """All sides of a network."""
+    """Return all sides of a network."""
     common = {"variant": variant, **arguments}
     return {
         "ours": (our_jobs, common),
@@ -79,13 +79,13 @@ def sides(variant: str, **arguments: Any) -> dict[str, tuple[Build, dict[str, An
 
 
 def best_torch(times: dict[str, Summary], clock: str) -> Summary:
-    """Torch in the better of its layouts."""
+    """Return torch's times in the better of its layouts."""
     layouts = [summary for name, summary in times.items() if name.startswith("torch")]
     return min(layouts, key=lambda summary: summary.seconds(clock))
 
 
 def measure_networks(options: argparse.Namespace) -> list[dict[str, Any]]:
-    """The main table, a network at a time."""
+    """Measure and print the main table, one network at a time."""
     figures = []
     header = ["network", "job", "ours ms", "torch ms", "torch/ours", "Flax/ours"]
     for variant in options.networks:
@@ -118,7 +118,7 @@ def measure_networks(options: argparse.Namespace) -> list[dict[str, Any]]:
 
 
 def measure_scaling(options: argparse.Namespace) -> list[dict[str, Any]]:
-    """The step's time by batch size and by image area."""
+    """Measure and print the step's time by batch size and by image size."""
     rows, figures = [], []
     points = [(batch, options.size) for batch in BATCHES] + [(options.batch, s) for s in SIZES]
     for variant in options.networks:
@@ -136,7 +136,7 @@ def measure_scaling(options: argparse.Namespace) -> list[dict[str, Any]]:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The command; returns its exit code."""
+    """Run the command and return its exit code."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -145,13 +145,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--size", type=int, default=110, help="pixels of an image's side")
     parser.add_argument("--repeats", type=int, default=9, help="runs of each job of each side")
     parser.add_argument("--without", nargs="+", default=[], help="sides to leave out")
-    parser.add_argument("--scaling", action="store_true", help="by batch size and image area")
+    parser.add_argument("--scaling", action="store_true", help="by batch size and image size")
     parser.add_argument("--clock", choices=("wall", "cpu"), default="wall")
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
     options = parser.parse_args(argv)
     print(f"{describe_machine()}\n", flush=True)
     figures = measure_scaling(options) if options.scaling else measure_networks(options)
-    write_json(options.json, {"clock": options.clock, "rows": figures})
+    save(options.json, {"clock": options.clock, "rows": figures})
     return 0
 
 
