@@ -13,7 +13,7 @@ from jax.typing import ArrayLike
 
 
 def make_optimizer(
-    learning_rate: float,
+    learning_rate: float | optax.Schedule,
     momentum: float = 0.9,
     *,
     weight_decay: float = 0.0,
@@ -27,7 +27,8 @@ def make_optimizer(
     changes it without another compilation.
 
     Args:
-        learning_rate: the initial rate, above 0.
+        learning_rate: the initial rate, above 0; or a function from the number of updates done to
+            the rate, which every update then evaluates.
         momentum: in [0, 1).
         weight_decay: times the parameter, added to the gradient first (L2, not decoupled).
         decay_kernels_only: not that of biases and normalisations, which have one axis.
@@ -39,8 +40,10 @@ def make_optimizer(
     References:
         https://docs.pytorch.org/docs/stable/generated/torch.optim.SGD.html
     """
-    if not (learning_rate > 0 and math.isfinite(learning_rate)):
-        raise ValueError(f"`learning_rate` (={learning_rate}) must be finite and above 0")
+    if not callable(learning_rate):
+        learning_rate = float(learning_rate)
+        if not (learning_rate > 0 and math.isfinite(learning_rate)):
+            raise ValueError(f"`learning_rate` (={learning_rate}) must be finite and above 0")
     if not 0.0 <= momentum < 1.0:
         raise ValueError(f"`momentum` (={momentum}) must be at least 0 and below 1")
     if not (weight_decay >= 0 and math.isfinite(weight_decay)):
@@ -90,15 +93,16 @@ def _are_kernels(params: Any) -> Any:
 
 
 def get_learning_rate(opt_state: Any) -> Array:
-    """The learning rate in the state of an optimizer.
+    """Return the learning rate in the state of an optimizer.
 
     Args:
-        opt_state: of ``make_optimizer``, or of another under ``optax.inject_hyperparams``.
+        opt_state: a state of `make_optimizer`, or of another optimizer under
+            `optax.inject_hyperparams`.
 
     Raises:
-        ValueError: if it has none.
+        ValueError: if the state has none.
     """
-    rate = getattr(opt_state, "hyperparams", {}).get("learning_rate")
+    rate = _hyperparam(opt_state)
     if rate is None:
         raise ValueError(
             f"`opt_state` (a {type(opt_state).__name__}) has no learning rate; make the optimizer "
@@ -107,15 +111,40 @@ def get_learning_rate(opt_state: Any) -> Array:
     return rate
 
 
+def has_learning_rate(opt_state: Any) -> bool:
+    """Return whether the state of an optimizer contains its learning rate."""
+    return _hyperparam(opt_state) is not None
+
+
+def has_own_schedule(opt_state: Any) -> bool:
+    """Return whether an optimizer computes its learning rate in every update itself.
+
+    It does if `make_optimizer`, or an optimizer under `optax.inject_hyperparams`, was given a
+    schedule as its `learning_rate`. Setting the rate from outside has no effect then.
+    """
+    return "learning_rate" in getattr(opt_state, "hyperparams_states", {})
+
+
 def set_learning_rate(opt_state: Any, learning_rate: ArrayLike) -> Any:
-    """The same state with another learning rate.
+    """Return the same state with another learning rate.
 
     Args:
-        opt_state: as of ``get_learning_rate``.
+        opt_state: a state as `get_learning_rate` takes it.
         learning_rate: the new rate, a scalar.
 
     Raises:
-        ValueError: if the state has no learning rate.
+        ValueError: if the state has no learning rate, or if the optimizer has its own schedule.
     """
-    rate = jnp.asarray(learning_rate, dtype=get_learning_rate(opt_state).dtype)
+    dtype = get_learning_rate(opt_state).dtype
+    if has_own_schedule(opt_state):
+        raise ValueError(
+            "the optimizer computes its learning rate by its own schedule, so that setting it has "
+            "no effect; give the optimizer a number as its `learning_rate`"
+        )
+    rate = jnp.asarray(learning_rate, dtype=dtype)
     return opt_state._replace(hyperparams={**opt_state.hyperparams, "learning_rate": rate})
+
+
+def _hyperparam(opt_state: Any) -> Any:
+    """Return the leaf that is the learning rate, or None."""
+    return getattr(opt_state, "hyperparams", {}).get("learning_rate")

@@ -28,7 +28,7 @@ from jax.flatten_util import ravel_pytree
 from .batches import Batch, Epoch, EvalBatch, EvalPlan
 from .ema import check_decay, update_ema
 from .engine import Engine, Parallel
-from .optimizer import get_learning_rate, set_learning_rate
+from .optimizer import get_learning_rate, has_learning_rate, set_learning_rate
 from .schedules import Schedule
 from .state import TrainState
 
@@ -130,7 +130,9 @@ def train_step(
             running statistics, too, where the model does not share them (its ``axis_name``).
 
     Returns:
-        The state after, and ``{"loss": the batch's mean loss}``.
+        The state after, and the scalars `{"loss": ..., "learning_rate": ...}`: the batch's mean
+        loss in nats and the learning rate that the update used. An optimizer whose state has no
+        learning rate gives the loss alone.
     """
     images, labels = batch.take(state.step)
     keys = example_keys(jax.random.fold_in(key, state.step), images.shape[0], axis_name)
@@ -169,13 +171,18 @@ def train_step(
             loss, gradients = _average((loss, gradients), axis_name)
         else:
             loss, gradients, batch_stats = _average((loss, gradients, batch_stats), axis_name)
-    opt_state = state.opt_state
+    opt_state, controlled = state.opt_state, None
     if schedule is not None:
-        rate = get_learning_rate(opt_state)
-        opt_state = set_learning_rate(opt_state, rate * schedule(state.step).astype(rate.dtype))
+        controlled = get_learning_rate(opt_state)
+        used = controlled * schedule(state.step).astype(controlled.dtype)
+        opt_state = set_learning_rate(opt_state, used)
     updates, opt_state = tx.update(gradients, opt_state, state.params)
-    if schedule is not None:
-        opt_state = set_learning_rate(opt_state, rate)
+    metrics = {"loss": loss}
+    if has_learning_rate(opt_state):
+        # Read after the update, because an optimizer with its own schedule computes it there.
+        metrics["learning_rate"] = get_learning_rate(opt_state)
+    if controlled is not None:
+        opt_state = set_learning_rate(opt_state, controlled)
     step, params = state.step + 1, optax.apply_updates(state.params, updates)
     ema = state.ema
     if ema_decay:
@@ -184,7 +191,7 @@ def train_step(
     state = state.replace(  # type: ignore[attr-defined]
         step=step, params=params, batch_stats=batch_stats, opt_state=opt_state, ema=ema
     )
-    return state, {"loss": loss}
+    return state, metrics
 
 
 @struct.dataclass

@@ -16,19 +16,27 @@ import resnet_jax as rj
 
 LENGTH = 64
 
-# Ties, and steps just below, at and above a threshold of 1e-4 or 0.5; then anything. XLA flushes
-# numbers below 1e-307 to 0 on the CPU, and their comparisons with them: those are left out.
-ANY = st.floats().filter(lambda value: value == 0 or not abs(value) < 1e-300)
-METRICS = st.one_of(
-    st.sampled_from([0.0, -0.0, 1.0, -1.0, 50.0, 50.005, 50.0050001, 50.5, 49.5, 51.0]),
-    st.sampled_from([math.nan, math.inf, -math.inf]),
-    st.integers(-2000, 2000).map(lambda value: value / 1000),
-    ANY,
-)
-TRACES = st.one_of(
-    st.lists(METRICS, min_size=1, max_size=LENGTH),
-    st.lists(st.sampled_from([50.0, 50.005, 50.01, math.nan]), min_size=1, max_size=LENGTH),
-)
+
+def metrics(anything):
+    """Ties, and steps just below, at and above a threshold of 1e-4 or 0.5; then anything."""
+    return st.one_of(
+        st.sampled_from([0.0, -0.0, 1.0, -1.0, 50.0, 50.005, 50.0050001, 50.5, 49.5, 51.0]),
+        st.sampled_from([math.nan, math.inf, -math.inf]),
+        st.integers(-2000, 2000).map(lambda value: value / 1000),
+        anything,
+    )
+
+
+def traces(anything):
+    return st.one_of(
+        st.lists(metrics(anything), min_size=1, max_size=LENGTH),
+        st.lists(st.sampled_from([50.0, 50.005, 50.01, math.nan]), min_size=1, max_size=LENGTH),
+    )
+
+
+# XLA flushes numbers below 1e-307 to 0 on the CPU, which changes their comparisons.
+NORMAL = st.floats().filter(lambda value: value == 0 or not abs(value) < 1e-300)
+RATES = st.one_of(st.just(0.1), st.floats(1e-9, 10.0))
 CONTROLLERS = [
     rj.ReduceLROnPlateau(),
     *(
@@ -95,11 +103,22 @@ def our_rates(controller, learning_rate, trace, *, x64=True):
     return np.asarray(rates)[: len(trace)].tolist()
 
 
+def eager_rates(controller, learning_rate, trace, *, x64):
+    """The rates after each metric, outside of any transformation."""
+    rates = []
+    with jax.enable_x64(x64):
+        state = controller.init(learning_rate)
+        for metric in trace:
+            state = controller.update(state, metric)
+            rates.append(float(state.learning_rate))
+    return rates
+
+
 @settings(max_examples=3000, deadline=None)
 @given(
     controller=st.sampled_from(CONTROLLERS),
-    learning_rate=st.one_of(st.just(0.1), st.floats(1e-9, 10.0)),
-    trace=TRACES,
+    learning_rate=RATES,
+    trace=traces(NORMAL),
 )
 @example(rj.ReduceLROnPlateau(), 0.1, [50.0] + [50.005] * 63)
 @example(rj.ReduceLROnPlateau(), 0.1, [math.nan] * 64)
@@ -122,16 +141,19 @@ def test_scanned_rates_are_equal(controller, learning_rate, trace):
         min_lr=st.one_of(st.just(0.0), st.floats(1e-9, 0.2)),
         eps=st.sampled_from([0.0, 1e-8, 1e-3]),
     ),
-    trace=st.lists(METRICS, min_size=1, max_size=12),
+    x64=st.booleans(),
+    trace=st.lists(metrics(st.floats()), min_size=1, max_size=12),
 )
-def test_rates_of_any_controller_are_equal_step_by_step(controller, trace):
-    with jax.enable_x64(True):
-        state = controller.init(0.1)
-        rates = []
-        for metric in trace:
-            state = controller.update(state, metric)
-            rates.append(float(state.learning_rate))
-    assert rates == torch_rates(controller, 0.1, trace)
+def test_rates_of_any_controller_are_equal_step_by_step(controller, x64, trace):
+    assert eager_rates(controller, 0.1, trace, x64=x64) == torch_rates(controller, 0.1, trace)
+
+
+@settings(max_examples=1000, deadline=None)
+@given(controller=st.sampled_from(CONTROLLERS), learning_rate=RATES, trace=traces(st.floats()))
+@example(rj.ReduceLROnPlateau(), 0.1, [50.0] + [50.005] * 63)
+def test_rates_are_equal_outside_of_jit_at_the_default_precision(controller, learning_rate, trace):
+    rates = eager_rates(controller, learning_rate, trace, x64=False)
+    assert rates == torch_rates(controller, learning_rate, trace)
 
 
 @pytest.mark.parametrize("controller", CONTROLLERS[:4])

@@ -5,7 +5,12 @@ import numpy as np
 import optax
 import pytest
 
-from resnet_jax.training import get_learning_rate, make_optimizer, set_learning_rate
+from resnet_jax.training import (
+    get_learning_rate,
+    has_own_schedule,
+    make_optimizer,
+    set_learning_rate,
+)
 
 
 def follow(tx, gradients, params=1.0, rates=None):
@@ -70,3 +75,19 @@ def test_set_learning_rate():
 def test_bad_arguments(arguments, options, message):
     with pytest.raises(ValueError, match=message):
         make_optimizer(*arguments, **options)
+
+
+def test_an_optimizer_with_its_own_schedule():
+    plain, own = (make_optimizer(rate) for rate in (0.1, lambda count: 0.1 * 0.5**count))
+    params = {"w": jnp.ones(2)}
+    state = own.init(params)
+    assert has_own_schedule(state)
+    assert not has_own_schedule(plain.init(params))
+    assert not has_own_schedule(optax.adam(0.1).init(params))
+    used = []
+    for _ in range(3):
+        _, state = own.update(params, state, params)
+        used.append(float(get_learning_rate(state)))
+    assert used == pytest.approx([0.1, 0.05, 0.025])
+    with pytest.raises(ValueError, match="by its own schedule, so that setting it has no effect"):
+        set_learning_rate(state, 0.1)

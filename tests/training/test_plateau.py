@@ -45,6 +45,79 @@ def test_cooldown_min_lr_and_eps():
     assert rates(skipping, [1, 1, 1]) == pytest.approx([1, 1, 1])
 
 
+def test_outside_of_a_transformation_the_state_is_float64():
+    controller = rj.ReduceLROnPlateau(patience=0)
+    for rate, metric in ((0.1, 50.0), (np.float32(0.1), np.float32(50)), (jnp.array(0.1), 50)):
+        start = controller.init(rate)
+        for state in (start, controller.update(start, metric)):
+            leaves = jax.tree.leaves(state)
+            assert [leaf.dtype for leaf in leaves] == ["float64", "float64", "int32", "int32"]
+            assert all(isinstance(leaf, np.ndarray) and leaf.shape == () for leaf in leaves)
+
+
+@pytest.mark.parametrize("x64", [False, True])
+def test_a_state_from_outside_goes_into_a_transformation_and_back(x64):
+    controller = rj.ReduceLROnPlateau(patience=0)
+    metrics = [5.0, 4.0, 6.0, 1.0]
+    expected = rates(controller, metrics, 0.1)
+    dtype = "float64" if x64 else "float32"
+
+    def step(state, metric):
+        state = controller.update(state, metric)
+        return state, state.learning_rate
+
+    with jax.enable_x64(x64):
+        start = controller.init(0.1)
+        update = jax.jit(controller.update)
+        inside = start
+        for metric in metrics:
+            inside = update(inside, metric)
+            assert inside.learning_rate.dtype == dtype
+        assert update._cache_size() <= 2  # the state from outside and the one from inside
+        np.testing.assert_allclose(inside.learning_rate, expected[-1], rtol=1e-6)
+        scanned = jax.lax.scan(step, start, jnp.array(metrics))[1]
+        np.testing.assert_allclose(scanned, expected, rtol=1e-6)
+        outside = controller.update(inside, 0.0)
+        assert outside.learning_rate.dtype == np.float64
+        many = jax.vmap(controller.update, in_axes=(None, 0))(start, jnp.array(metrics))
+        assert many.best.tolist() == metrics
+        with jax.disable_jit():
+            unrolled = jax.lax.scan(step, start, jnp.array(metrics))[1]
+        np.testing.assert_allclose(unrolled, expected, rtol=1e-6)
+
+
+def test_numpy_scalars_as_arguments():
+    plain = rj.ReduceLROnPlateau("min", 0.5, 1, 1e-4, "rel", 2, 0.01, 1e-8)
+    numpy = rj.ReduceLROnPlateau(
+        np.str_("min"),
+        np.float64(0.5),
+        np.int64(1),
+        np.float64(1e-4),
+        np.str_("rel"),
+        np.int32(2),
+        np.float64(0.01),
+        np.float64(1e-8),
+    )
+    assert numpy == plain
+    assert repr(numpy) == repr(plain)
+    metrics = [1.0] * 12
+    assert rates(numpy, metrics) == rates(plain, metrics)
+    state = jax.jit(numpy.update)(numpy.init(0.1), 1.0)
+    assert state.learning_rate.dtype == np.float32
+
+
+def test_the_metric_must_be_a_scalar():
+    controller = rj.ReduceLROnPlateau()
+    state = controller.init(0.1)
+    for update in (controller.update, jax.jit(controller.update)):
+        with pytest.raises(ValueError, match=r"`metric` must be a scalar, not .* shape \(1,\)"):
+            update(state, jnp.ones(1))
+    with pytest.raises(ValueError, match=r"`learning_rate` must be a scalar, .* shape \(2,\)"):
+        controller.init([0.1, 0.2])
+    with pytest.raises(TypeError):
+        controller.update(state, None)
+
+
 def test_the_state_is_a_small_pytree_that_scans():
     controller = rj.ReduceLROnPlateau(patience=1)
     metrics = jnp.array([3.0, 1.0, 2.0, 4.0, 1.0, 1.0])
