@@ -1,7 +1,7 @@
-"""What a step is given: a batch, or a data set on the device with the order to read it in.
+"""What a step reads: a batch, or a data set on the device and the order to read it in.
 
-Each is a pytree that knows which of its axes the devices share out (``split_axes``) and how to
-take the images of one step (``take``).
+Each is a pytree that knows which of its axes the devices share out (`split_axes`) and how to
+take the images of one step (`take`).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from jax import Array, lax
 from ..data import eval_batches
 
 Arrayish = Any
-"""A numpy or a JAX array, or in ``split_axes`` the axis that the devices share out."""
+"""A NumPy or JAX array; in `split_axes`, the axis that the devices share out."""
 
 
 @struct.dataclass
@@ -24,8 +24,8 @@ class Batch:
     """One batch.
 
     Attributes:
-        images: ``[batch, height, width, channels]``.
-        labels: ``[batch]``, integers (or whatever the loss takes).
+        images: `[batch, height, width, channels]`.
+        labels: `[batch]` integers, or `[batch, classes]` probabilities.
     """
 
     images: Arrayish
@@ -33,11 +33,11 @@ class Batch:
 
     @property
     def split_axes(self) -> Batch:
-        """Which axis of each leaf the devices share out; -1 for none."""
+        """The axis of each leaf that the devices share out; -1 for none."""
         return Batch(0, 0)
 
     def take(self, step: Array) -> tuple[Array, Array]:
-        """Images and labels of a step."""
+        """Return images and labels of a step."""
         del step
         return self.images, self.labels
 
@@ -47,9 +47,9 @@ class Epoch:
     """All batches of an epoch: the data set, whole on every device, and an order.
 
     Attributes:
-        images: ``[n, height, width, channels]`` uint8.
-        labels: ``[n]`` integers.
-        order: ``[steps, batch]`` int32 positions in ``images``.
+        images: `[n, height, width, channels]` uint8.
+        labels: `[n]` integers.
+        order: `[steps, batch]` int32 positions in `images`.
     """
 
     images: Arrayish
@@ -58,14 +58,15 @@ class Epoch:
 
     @property
     def split_axes(self) -> Epoch:
-        """Which axis of each leaf the devices share out; -1 for none."""
+        """The axis of each leaf that the devices share out; -1 for none."""
         return Epoch(-1, -1, 1)
 
     def take(self, step: Array) -> tuple[Array, Array]:
-        """Images and labels of a step; steps count on through the epochs."""
+        """Return images and labels of a step; steps are counted through all epochs."""
         row = lax.dynamic_index_in_dim(
             self.order, lax.rem(step, self.order.shape[0]), keepdims=False
         )
+        _check_counts(self.images, self.labels)
         return self.images[row], self.labels[row]
 
 
@@ -74,10 +75,10 @@ class EvalPlan:
     """A whole data set in batches of one shape, for an exact evaluation.
 
     Attributes:
-        images: ``[n, height, width, channels]`` uint8.
-        labels: ``[n]`` integers.
-        order: ``[steps, batch]`` int32 positions; the last batch is filled up.
-        valid: ``[steps, batch]`` bool, False where it was filled up.
+        images: `[n, height, width, channels]` uint8.
+        labels: `[n]` integers.
+        order: `[steps, batch]` int32 positions in `images`; the last batch is filled up.
+        valid: `[steps, batch]` bool, False for an example that only fills up the batch.
     """
 
     images: Arrayish
@@ -87,13 +88,14 @@ class EvalPlan:
 
     @property
     def split_axes(self) -> EvalPlan:
-        """Which axis of each leaf the devices share out; -1 for none."""
+        """The axis of each leaf that the devices share out; -1 for none."""
         return EvalPlan(-1, -1, 1, 1)
 
     def take(self, step: Array) -> tuple[Array, Array, Array]:
-        """Images, labels and validity of a step."""
+        """Return images, labels and validity of a step."""
         row = lax.dynamic_index_in_dim(self.order, step, keepdims=False)
         valid = lax.dynamic_index_in_dim(self.valid, step, keepdims=False)
+        _check_counts(self.images, self.labels)
         return self.images[row], self.labels[row], valid
 
 
@@ -102,9 +104,9 @@ class EvalBatch:
     """One batch of an evaluation.
 
     Attributes:
-        images: ``[batch, height, width, channels]`` uint8.
-        labels: ``[batch]`` integers.
-        valid: ``[batch]`` bool, False where an example only fills up.
+        images: `[batch, height, width, channels]` uint8.
+        labels: `[batch]` integers.
+        valid: `[batch]` bool, False for an example that only fills up the batch.
     """
 
     images: Arrayish
@@ -113,11 +115,11 @@ class EvalBatch:
 
     @property
     def split_axes(self) -> EvalBatch:
-        """Which axis of each leaf the devices share out; -1 for none."""
+        """The axis of each leaf that the devices share out; -1 for none."""
         return EvalBatch(0, 0, 0)
 
     def take(self, step: Array) -> tuple[Array, Array, Array]:
-        """Images, labels and validity of a step."""
+        """Return images, labels and validity of a step."""
         del step
         return self.images, self.labels, self.valid
 
@@ -125,16 +127,16 @@ class EvalBatch:
 def eval_order(
     count: int, batch_size: int, *, num_devices: int = 1
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The ``order`` and ``valid`` of an ``EvalPlan`` that takes every example once.
+    """Return the `order` and `valid` of an `EvalPlan` that takes every example once.
 
     Args:
-        count: examples, at least 1.
-        batch_size: examples a step, at least 1; lowered to ``count``, and raised to a multiple
+        count: number of examples, at least 1.
+        batch_size: examples per step, at least 1; lowered to `count`, and raised to a multiple
             of the devices.
-        num_devices: devices that share a batch.
+        num_devices: number of devices that share a batch.
 
     Returns:
-        int32 and bool ``[steps, batch]``.
+        int32 and bool arrays, `[steps, batch]`.
 
     >>> eval_order(3, 2)[1].tolist()
     [[True, True], [True, False]]
@@ -146,10 +148,24 @@ def eval_order(
 
 
 def epoch_order(permutation: Array, batch_size: int) -> Array:
-    """Cuts a permutation into full batches ``[steps, batch]``; a ragged tail is dropped.
+    """Cut a permutation into full batches `[steps, batch]`; a ragged tail is dropped.
 
     >>> epoch_order(jnp.arange(7), 3).tolist()
     [[0, 1, 2], [3, 4, 5]]
     """
     steps = permutation.shape[0] // batch_size
     return jnp.reshape(permutation[: steps * batch_size], (steps, batch_size))
+
+
+def _check_counts(images: Array, labels: Array) -> None:
+    """Raise unless every image has a label.
+
+    Positions beyond the end of an array would otherwise be read as its last.
+
+    Raises:
+        ValueError: naming both numbers.
+    """
+    if len(images) != len(labels):
+        raise ValueError(
+            f"`images` (={len(images)}) and `labels` (={len(labels)}) must be equal in number"
+        )

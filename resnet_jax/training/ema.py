@@ -12,28 +12,28 @@ Tree = TypeVar("Tree")
 
 
 def check_decay(decay: float) -> None:
-    """Raises unless ``decay`` is 0 (no average) or a weight below 1.
+    """Raise unless `decay` is 0 (no average) or a weight below 1.
 
     Raises:
-        ValueError: naming it.
+        ValueError: if the decay is out of range.
     """
     if not 0.0 <= decay < 1.0:
         raise ValueError(f"`ema_decay` (={decay}) must be at least 0 and below 1")
 
 
 def update_ema(average: Tree, variables: Tree, step: Array, decay: float) -> Tree:
-    """Moves an average towards the variables after a step.
+    """Move an average towards the variables after a step.
 
-    ``average ← d · average + (1 - d) · variables``, with ``d = min(decay, (1 + step) / (10 +
-    step))``, so that a short run's average forgets its random start.
+    `average ← d · average + (1 - d) · variables`, with `d = min(decay, (1 + step) / (10 +
+    step))`, so that a short run's average forgets its random start.
 
-    It is given parameters and BatchNorm's running statistics alike: the average of the statistics
-    goes with the average of the parameters that they were taken under, and no pass over the data
-    is needed to take them anew.
+    Parameters and BatchNorm's running statistics are averaged alike. The averaged statistics
+    belong to the averaged parameters, so that no further pass over the data is needed to compute
+    them.
 
     Args:
-        average: so far; the variables themselves before the first step.
-        variables: after the step.
+        average: the average so far; before the first step, the variables themselves.
+        variables: the variables after the step.
         step: optimizer steps done, this one included.
         decay: the highest weight of the old average, in (0, 1).
 

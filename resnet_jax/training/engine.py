@@ -1,9 +1,9 @@
-"""One interface over the two ways to use several devices: ``jit`` over a mesh, and ``pmap``.
+"""One interface over the two ways to use several devices: `jit` over a mesh, and `pmap`.
 
 Both share out the batch, keep the state whole on every device, and run the same body on each
 device's share, which names its reductions over a mapped axis: one for all gradients, and one for
 each BatchNorm and direction. The devices may belong to several processes
-(``training.processes``): each then runs the same program and supplies what its devices hold.
+(see `run.processes`): each then runs the same program and supplies what its devices hold.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 Tree = TypeVar("Tree")
 Parallel = Literal["auto", "jit", "pmap"]
+"""How a step uses several devices; `"auto"` is `"jit"`."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class Engine:
     """Devices, and the way a step uses them.
 
     Attributes:
-        parallel: ``"jit"`` or ``"pmap"``.
+        parallel: `"jit"` or `"pmap"`.
         mesh: the devices, on one axis.
 
     >>> engine = Engine.create("jit", devices=jax.devices()[:1])
@@ -45,15 +46,15 @@ class Engine:
         devices: Sequence[jax.Device] | None = None,
         axis_name: str = "batch",
     ) -> Engine:
-        """Chooses the devices.
+        """Choose the devices.
 
         Args:
-            parallel: ``"auto"`` is ``"jit"``.
+            parallel: `"auto"` is `"jit"`.
             devices: None takes those of all processes.
             axis_name: of the mesh and of the mapped axis.
 
         Raises:
-            ValueError: for another ``parallel``.
+            ValueError: if `parallel` is none of them.
         """
         if parallel not in ("auto", "jit", "pmap"):
             raise ValueError(f"`parallel` (={parallel!r}) must be 'auto', 'jit' or 'pmap'")
@@ -65,7 +66,7 @@ class Engine:
 
     @property
     def num_devices(self) -> int:
-        """Devices in the mesh."""
+        """The number of devices in the mesh."""
         return self.mesh.size
 
     @property
@@ -75,18 +76,18 @@ class Engine:
 
     @property
     def mapped_axis(self) -> str | None:
-        """The axis name that a step must reduce over; None where one device has it all."""
+        """The axis that a step must reduce over; None if one device holds the whole batch."""
         return None if self.parallel == "jit" and self.num_devices == 1 else self.axis_name
 
     def check_batch_size(self, batch_size: int, accumulate_steps: int = 1) -> None:
-        """Raises if the devices cannot share a training batch evenly.
+        """Raise if the devices cannot share a training batch evenly.
 
         Args:
-            batch_size: examples a step, over all devices.
-            accumulate_steps: micro-batches a step.
+            batch_size: examples per step, over all devices.
+            accumulate_steps: micro-batches per step.
 
         Raises:
-            ValueError: naming the nearest sizes that would do.
+            ValueError: naming the nearest sizes that work.
         """
         if accumulate_steps < 1:
             raise ValueError(f"`accumulate_steps` (={accumulate_steps}) must be at least 1")
@@ -98,16 +99,16 @@ class Engine:
             times = f" times `accumulate_steps` (={accumulate_steps})" * (accumulate_steps > 1)
             raise ValueError(
                 f"`batch_size` (={batch_size}) must be divisible by the number of devices "
-                f"(={self.num_devices}){times}; the nearest that would do: {sizes}"
+                f"(={self.num_devices}){times}; the nearest that work: {sizes}"
             )
 
     def bind(self, model: nn.Module, *, sync_batch_norm: bool = True) -> nn.Module:
-        """The model as a step of this engine calls it.
+        """Return the model as a step of this engine calls it.
 
         Args:
-            model: its ``axis_name`` is set to the mapped axis, where it has one that is None, so
-                that BatchNorm shares its statistics.
-            sync_batch_norm: False leaves ``axis_name`` alone.
+            model: the model; an `axis_name` that is None is set to the mapped axis, so that
+                BatchNorm shares its statistics.
+            sync_batch_norm: False leaves `axis_name` alone.
         """
         if self.mapped_axis is None or not sync_batch_norm:
             return model
@@ -116,11 +117,11 @@ class Engine:
         return model.clone(axis_name=self.mapped_axis)
 
     def replicate(self, tree: Tree) -> Tree:
-        """Puts a tree whole on every device; every process gives the same."""
+        """Put a whole tree on every device; every process gives the same."""
         return jax.tree.map(self.put, tree)
 
     def unreplicate(self, tree: Tree) -> Tree:
-        """One copy of a tree of ``replicate``, on the first device of this process."""
+        """Return one copy of a tree of `replicate`, on the first device of this process."""
 
         def copy(leaf: jax.Array) -> jax.Array:
             shard = leaf.addressable_data(0)
@@ -129,46 +130,46 @@ class Engine:
         return jax.tree.map(copy, tree)
 
     def to_global(self, tree: Tree) -> Tree:
-        """A tree of ``replicate`` as arrays over the mesh, which checkpoints take.
+        """Return a tree of `replicate` as arrays over the mesh, which checkpoints take.
 
-        Such a tree says nothing of the engine or the number of devices when it is saved.
+        When such a tree is saved, it depends on neither the engine nor the number of devices.
         """
         if self.parallel == "jit":
             return tree
         return jax.tree.map(lambda leaf: self._whole(np.asarray(leaf)), self.unreplicate(tree))
 
     def abstract(self, tree: Tree) -> Tree:
-        """Shapes of ``to_global``, for a tree of arrays or shapes."""
+        """Return the shapes of `to_global`, for a tree of arrays or shapes."""
         sharding = self._sharding(-1)
         return jax.tree.map(
             lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding), tree
         )
 
     def place(self, batch: Tree, *, local: bool = False) -> Tree:
-        """Puts a batch (of ``training.batches``) on the devices, its examples shared out.
+        """Put a batch on the devices, with its examples shared out.
 
         Args:
-            batch: the whole batch, the same in every process.
-            local: ``batch`` holds only this process's examples. Those of the processes follow
-                each other in the order of their numbers, equally many of each.
+            batch: a `Batch`, `Epoch`, `EvalPlan` or `EvalBatch`, the same in every process.
+            local: `batch` holds only this process's examples. The processes' examples follow
+                each other in the order of the processes, equally many of each.
         """
         axes = batch.split_axes  # type: ignore[attr-defined]
         return jax.tree.map(lambda leaf, axis: self.put(leaf, axis, local=local), batch, axes)
 
     def share(self, key: jax.Array) -> jax.Array:
-        """Puts a random key where steps take it."""
+        """Put a random key where steps take it."""
         if self.parallel == "pmap":
             return key
         data = self._whole(np.asarray(jax.random.key_data(key)))
         return jax.random.wrap_key_data(data, impl=jax.random.key_impl(key))
 
     def put(self, leaf: Any, axis: int = -1, *, local: bool = False) -> jax.Array:
-        """One array: shared out along an axis, or whole on every device (axis -1).
+        """Put one array on the devices: shared out along an axis, or whole on each (axis -1).
 
         Args:
             leaf: the array, the same in every process.
-            axis: that the devices share out.
-            local: ``leaf`` holds only this process's part of the axis.
+            axis: the axis that the devices share out.
+            local: `leaf` holds only this process's part of the axis.
         """
         # A copy, because the caller may change its own afterwards.
         host = np.array(leaf)
@@ -179,10 +180,11 @@ class Engine:
         return jax.make_array_from_process_local_data(self._sharding(axis), host)
 
     def _whole(self, host: np.ndarray) -> jax.Array:
+        """Return an array that is whole on every device of the mesh."""
         return jax.make_array_from_callback(host.shape, self._sharding(-1), host.__getitem__)
 
     def _put_mapped(self, host: np.ndarray, axis: int, local: bool) -> jax.Array:
-        """An array with a leading axis over this process's devices, which ``pmap`` maps."""
+        """Return an array with a leading axis over this process's devices, which `pmap` maps."""
         positions = [
             position
             for position, device in enumerate(self.mesh.devices)
@@ -199,13 +201,15 @@ class Engine:
         return jax.make_array_from_callback(host.shape, sharding, host.__getitem__)
 
     def _spec(self, axis: int) -> PartitionSpec:
+        """Return how an array is shared out along an axis; -1 for not at all."""
         return PartitionSpec() if axis < 0 else PartitionSpec(*[None] * axis, self.axis_name)
 
     def _sharding(self, axis: int) -> NamedSharding:
+        """Return how an array is shared out over the mesh along an axis; -1 for not at all."""
         return NamedSharding(self.mesh, self._spec(axis))
 
     def compile_train(self, body: Callable[..., Any]) -> Callable[..., Any]:
-        """Compiles ``body(state, batch, key) -> (state, metrics)``, donating the state."""
+        """Compile `body(state, batch, key) -> (state, metrics)`, donating the state."""
         if self.parallel == "jit":
             return jax.jit(
                 self._on_each_device(body), donate_argnums=0, out_shardings=self._sharding(-1)
@@ -220,7 +224,7 @@ class Engine:
         )
 
     def compile_eval(self, body: Callable[..., Any]) -> Callable[..., Any]:
-        """Compiles ``body(variables, plan, totals, key) -> totals``."""
+        """Compile `body(variables, plan, totals, key) -> totals`."""
         if self.parallel == "jit":
             return jax.jit(self._on_each_device(body), out_shardings=self._sharding(-1))
         return jax.pmap(
@@ -231,7 +235,7 @@ class Engine:
         )
 
     def _on_each_device(self, body: Callable[..., Any]) -> Callable[..., Any]:
-        """The body over the mesh: its second argument is shared out, all else is whole."""
+        """Return the body over the mesh: its second argument is shared out, the rest is whole."""
         if self.mapped_axis is None:
             return body
 
@@ -249,3 +253,20 @@ class Engine:
             return mapped(first, batch, *rest)
 
         return over_mesh
+
+
+def choose_engine(engine: Engine | None, parallel: Parallel | None) -> Engine:
+    """Return the engine that is given, or one over all devices.
+
+    Args:
+        engine: the devices and how to use them.
+        parallel: short for `engine=Engine.create(parallel)`.
+
+    Raises:
+        ValueError: if both are given, or if `parallel` is unknown.
+    """
+    if engine is None:
+        return Engine.create("auto" if parallel is None else parallel)
+    if parallel is not None:
+        raise ValueError(f"give `parallel` (={parallel!r}) or `engine`, not both")
+    return engine

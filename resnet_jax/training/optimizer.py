@@ -1,150 +1,162 @@
-"""SGD with momentum as torch computes it, with a learning rate that is part of the state."""
+"""Optimizers with the learning rate in their state, one for all parameters or one per stage."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 import jax
-import jax.numpy as jnp
 import optax
-from jax import Array
 from jax.typing import ArrayLike
+
+from .learning_rate import get_learning_rate, set_learning_rate  # noqa: F401
+from .rules import OPTIMIZERS
 
 
 def make_optimizer(
     learning_rate: float | optax.Schedule,
     momentum: float = 0.9,
     *,
+    name: str = "sgd",
     weight_decay: float = 0.0,
     decay_kernels_only: bool = False,
     nesterov: bool = False,
+    beta2: float | None = None,
+    factors: Mapping[str, float] | None = None,
+    stage_of: Callable[[str], str] | None = None,
 ) -> optax.GradientTransformation:
-    """SGD with momentum, ``torch.optim.SGD`` with dampening 0.
+    """Make an optimizer of the table `OPTIMIZERS`.
 
-    ``buffer ← momentum · buffer + gradient`` and ``parameter ← parameter - learning_rate ·
-    buffer``. The learning rate is a leaf of the optimizer's state, so that ``set_learning_rate``
-    changes it without another compilation.
+    The learning rate is a leaf of the optimizer's state, so that `set_learning_rate` changes it
+    without another compilation.
+
+    With `factors`, the rate of each stage of the network is the learning rate times the stage's
+    factor. Stages of factor 0 are frozen: no weight decay moves them, they have no moments, and
+    since nothing needs their gradients, XLA does not compute them.
 
     Args:
         learning_rate: the initial rate, above 0; or a function from the number of updates done to
             the rate, which every update then evaluates.
-        momentum: in [0, 1).
-        weight_decay: times the parameter, added to the gradient first (L2, not decoupled).
-        decay_kernels_only: not that of biases and normalisations, which have one axis.
-        nesterov: look ahead by ``gradient + momentum · buffer``.
+        momentum: decay of the average of gradients, in [0, 1); the `beta1` of Adam's relatives.
+        name: a key of `OPTIMIZERS`; `"sgd"` is `torch.optim.SGD` with dampening 0.
+        weight_decay: coefficient of the weight decay, at least 0; L2 regularisation in SGD,
+            decoupled from the gradient in the others.
+        decay_kernels_only: exempt biases and normalisations, which have one axis.
+        nesterov: look ahead by `gradient + momentum · buffer`; an option of SGD.
+        beta2: decay of the average of squared gradients, in [0, 1); an option of Adam's relatives.
+        factors: factor of the learning rate, at least 0, by the name of the stage.
+        stage_of: function from a top-level name in the parameters to the name of its stage.
 
     Raises:
-        ValueError: for an argument out of range.
+        ValueError: if an argument is out of range or not an option of the optimizer.
 
     References:
-        https://docs.pytorch.org/docs/stable/generated/torch.optim.SGD.html
+        Howard and Ruder 2018, https://arxiv.org/abs/1801.06146 (discriminative fine-tuning)
+
+    >>> state = make_optimizer(0.5, weight_decay=1e-4).init({"kernel": jax.numpy.ones((2, 2))})
+    >>> float(state.hyperparams["learning_rate"])
+    0.5
     """
-    if not callable(learning_rate):
-        learning_rate = float(learning_rate)
-        if not (learning_rate > 0 and math.isfinite(learning_rate)):
-            raise ValueError(f"`learning_rate` (={learning_rate}) must be finite and above 0")
-    if not 0.0 <= momentum < 1.0:
-        raise ValueError(f"`momentum` (={momentum}) must be at least 0 and below 1")
-    if not (weight_decay >= 0 and math.isfinite(weight_decay)):
-        raise ValueError(f"`weight_decay` (={weight_decay}) must be finite and at least 0")
-    if nesterov and momentum == 0.0:
-        raise ValueError("`nesterov` (=True) needs `momentum` (=0.0) above 0")
+    if name not in OPTIMIZERS:
+        raise ValueError(f"`name` (={name!r}) must be one of {', '.join(OPTIMIZERS)}")
+    rule = OPTIMIZERS[name]
+    rate: Any = learning_rate
+    if not callable(rate):
+        # A number of Python, because NumPy's are not what `inject_hyperparams` takes for numbers.
+        rate = _checked("learning_rate", rate, above_zero=True)
+    momentum, weight_decay = _fraction("momentum", momentum), _checked("weight_decay", weight_decay)
+    given: dict[str, Any] = {}
+    if nesterov:
+        given["nesterov"] = True
+    if beta2 is not None:
+        given["beta2"] = _fraction("beta2", beta2)
+    for option, value in given.items():
+        if option not in rule.options:
+            raise ValueError(f"`{option}` (={value}) is not an option of {name}; leave it out")
+    if nesterov and not momentum:
+        raise ValueError(f"`nesterov` (=True) needs `momentum` (={momentum}) above 0")
+
+    decay = optax.identity()
+    if weight_decay:
+        mask = _are_kernels if decay_kernels_only else None
+        decay = optax.add_decayed_weights(weight_decay, mask)
+    pieces = rule.pieces(decay, momentum, **{**rule.options, **given})
 
     def at_rate(learning_rate: ArrayLike) -> optax.GradientTransformation:
-        return sgd(
-            learning_rate,
-            momentum,
-            weight_decay=weight_decay,
-            decay_kernels_only=decay_kernels_only,
-            nesterov=nesterov,
-        )
+        return optax.chain(*pieces, optax.scale_by_learning_rate(cast(float, learning_rate)))
 
-    return optax.inject_hyperparams(at_rate)(learning_rate=learning_rate)
+    if factors is None and stage_of is None:
+        return optax.inject_hyperparams(at_rate)(learning_rate=rate)
+    if factors is None or stage_of is None:
+        raise ValueError("`factors` and `stage_of` must be given together")
+    return optax.inject_hyperparams(_by_stage(at_rate, factors, stage_of))(learning_rate=rate)
 
 
-def sgd(
-    learning_rate: ArrayLike,
-    momentum: float,
-    *,
-    weight_decay: float,
-    decay_kernels_only: bool,
-    nesterov: bool,
-) -> optax.GradientTransformation:
-    """The rule of ``make_optimizer`` at a learning rate, which may be traced; it checks nothing.
+def _by_stage(
+    at_rate: Callable[[ArrayLike], optax.GradientTransformation],
+    factors: Mapping[str, float],
+    stage_of: Callable[[str], str],
+) -> Callable[[ArrayLike], optax.GradientTransformation]:
+    """Return the function from a learning rate to the optimizer with each stage at its own rate.
 
     Args:
-        learning_rate: a scalar.
-        momentum: as of ``make_optimizer``, and so are the others.
-        weight_decay: L2.
-        decay_kernels_only: not that of biases and normalisations.
-        nesterov: look ahead.
+        at_rate: function from a rate to the optimizer of one stage.
+        factors: factor of the rate, by the name of the stage.
+        stage_of: function from a top-level name in the parameters to the name of its stage.
+
+    Raises:
+        ValueError: if a factor is negative or not finite, or if all are 0.
     """
-    mask = _are_kernels if decay_kernels_only else None
-    return optax.chain(
-        optax.add_decayed_weights(weight_decay, mask) if weight_decay else optax.identity(),
-        optax.trace(momentum, nesterov) if momentum else optax.identity(),
-        optax.scale_by_learning_rate(cast(float, learning_rate)),
-    )
+    factors = {stage: _checked(f"factors[{stage!r}]", factor) for stage, factor in factors.items()}
+    if not any(factors.values()):
+        raise ValueError("`factors` are all 0; at least one stage must learn")
+
+    def label(path: tuple[Any, ...], leaf: Any) -> str:
+        name = jax.tree_util.keystr(path[:1], simple=True)
+        stage = stage_of(name)
+        if stage not in factors:
+            raise ValueError(f"`factors` must have a factor for {stage!r}, the stage of {name!r}")
+        return stage
+
+    def labels(params: Any) -> Any:
+        return jax.tree_util.tree_map_with_path(label, params)
+
+    def stagewise(learning_rate: Any) -> optax.GradientTransformation:
+        parts = {
+            stage: at_rate(learning_rate * factor) if factor else optax.set_to_zero()
+            for stage, factor in factors.items()
+        }
+        return optax.multi_transform(parts, labels)
+
+    return stagewise
 
 
 def _are_kernels(params: Any) -> Any:
+    """Return for each leaf whether it is a kernel; biases and normalisations have one axis."""
     return jax.tree.map(lambda leaf: leaf.ndim > 1, params)
 
 
-def get_learning_rate(opt_state: Any) -> Array:
-    """Return the learning rate in the state of an optimizer.
-
-    Args:
-        opt_state: a state of `make_optimizer`, or of another optimizer under
-            `optax.inject_hyperparams`.
+def _checked(name: str, value: float, *, above_zero: bool = False) -> float:
+    """Return a number of Python.
 
     Raises:
-        ValueError: if the state has none.
+        ValueError: if the value is negative, not finite, or 0 where it must be above 0.
     """
-    rate = _hyperparam(opt_state)
-    if rate is None:
-        raise ValueError(
-            f"`opt_state` (a {type(opt_state).__name__}) has no learning rate; make the optimizer "
-            "by `make_optimizer`, or by `optax.inject_hyperparams` with a `learning_rate`"
-        )
-    return rate
+    value = float(value)
+    if not math.isfinite(value) or value < 0 or (above_zero and value == 0):
+        bound = "above 0" if above_zero else "at least 0"
+        raise ValueError(f"`{name}` (={value}) must be finite and {bound}")
+    return value
 
 
-def has_learning_rate(opt_state: Any) -> bool:
-    """Return whether the state of an optimizer contains its learning rate."""
-    return _hyperparam(opt_state) is not None
-
-
-def has_own_schedule(opt_state: Any) -> bool:
-    """Return whether an optimizer computes its learning rate in every update itself.
-
-    It does if `make_optimizer`, or an optimizer under `optax.inject_hyperparams`, was given a
-    schedule as its `learning_rate`. Setting the rate from outside has no effect then.
-    """
-    return "learning_rate" in getattr(opt_state, "hyperparams_states", {})
-
-
-def set_learning_rate(opt_state: Any, learning_rate: ArrayLike) -> Any:
-    """Return the same state with another learning rate.
-
-    Args:
-        opt_state: a state as `get_learning_rate` takes it.
-        learning_rate: the new rate, a scalar.
+def _fraction(name: str, value: float) -> float:
+    """Return a number of Python.
 
     Raises:
-        ValueError: if the state has no learning rate, or if the optimizer has its own schedule.
+        ValueError: if the value is not in [0, 1).
     """
-    dtype = get_learning_rate(opt_state).dtype
-    if has_own_schedule(opt_state):
-        raise ValueError(
-            "the optimizer computes its learning rate by its own schedule, so that setting it has "
-            "no effect; give the optimizer a number as its `learning_rate`"
-        )
-    rate = jnp.asarray(learning_rate, dtype=dtype)
-    return opt_state._replace(hyperparams={**opt_state.hyperparams, "learning_rate": rate})
-
-
-def _hyperparam(opt_state: Any) -> Any:
-    """Return the leaf that is the learning rate, or None."""
-    return getattr(opt_state, "hyperparams", {}).get("learning_rate")
+    value = float(value)
+    if not 0.0 <= value < 1.0:
+        raise ValueError(f"`{name}` (={value}) must be at least 0 and below 1")
+    return value

@@ -10,31 +10,31 @@ from jax import Array
 from jax.typing import ArrayLike
 
 ONE_CYCLE_START = 1 / 25
-"""Of a one-cycle schedule's peak, at its first step."""
+"""Factor at the first step of a one-cycle schedule; the peak is 1."""
 
 ONE_CYCLE_END = ONE_CYCLE_START * 1e-4
-"""Of a one-cycle schedule's peak, at its last step."""
+"""Factor at the last step of a one-cycle schedule; the peak is 1."""
 
 
 @dataclass(frozen=True)
 class Schedule:
     """A factor on the learning rate, by the number of optimizer steps done.
 
-    With ``t`` steps done, ``w`` steps of warm-up and ``n`` steps in all:
+    With `t` steps done, `w` steps of warm-up and `n` steps in all:
 
-    - ``constant``: ``(t + 1) / w`` for ``t < w``, then 1;
-    - ``cosine``: the same warm-up, then ``(1 + cos(π · (t - w) / (n - w))) / 2``;
-    - ``onecycle``: from 1/25 of the peak up to it within the warm-up and down to 1/250000 at the
-      last step, both along half a cosine, as torch's ``OneCycleLR`` with ``pct_start = w / n``
-      does (which by default moves the momentum as well; this leaves it alone).
+    - `constant`: `(t + 1) / w` for `t < w`, then 1;
+    - `cosine`: the same warm-up, then `(1 + cos(π · (t - w) / (n - w))) / 2`;
+    - `onecycle`: from 1/25 of the peak up to it within the warm-up and down to 1/250000 at the
+      last step, both along half a cosine, like torch's `OneCycleLR` with `pct_start = w / n` and
+      `cycle_momentum=False`.
 
-    Beyond the last step the factor stays what it is there.
+    After the last step the factor stays constant.
 
     Attributes:
-        shape: ``"constant"``, ``"cosine"`` or ``"onecycle"``.
-        total_steps: of the run, at least 1.
-        warmup_steps: of them, at first; below ``total_steps``. A one-cycle schedule has two
-            at least, and two more after them.
+        shape: `"constant"`, `"cosine"` or `"onecycle"`.
+        total_steps: steps of the run, at least 1.
+        warmup_steps: steps of the warm-up, below `total_steps`. A one-cycle schedule has at least
+            two, and at least two more after them.
 
     Raises:
         ValueError: on construction, for an argument out of range.
@@ -69,7 +69,7 @@ class Schedule:
             )
 
     def __call__(self, step: ArrayLike) -> Array:
-        """The factor, a float32 scalar (or one for each of several steps).
+        """Return the factor, a float32 scalar (or one for each of several steps).
 
         Args:
             step: optimizer steps done before this one.
@@ -89,4 +89,5 @@ class Schedule:
 
 
 def _half_cosine(start: float, end: float, progress: Array) -> Array:
+    """Return the value between two ends along half a cosine, by the progress in [0, 1]."""
     return end + (start - end) * 0.5 * (1.0 + jnp.cos(jnp.pi * progress))

@@ -20,10 +20,10 @@ class TrainState:
     Attributes:
         step: optimizer steps done, a scalar.
         params: the model's parameters.
-        batch_stats: its running statistics; empty for a model without any.
+        batch_stats: the model's running statistics; empty for a model without any.
         opt_state: the optimizer's state.
-        ema: moving averages of params and batch_stats, ``{"params", "batch_stats"}``; empty
-            where none are kept.
+        ema: moving averages of params and batch_stats, `{"params", "batch_stats"}`; empty
+            if none are kept.
     """
 
     step: Array
@@ -34,7 +34,7 @@ class TrainState:
 
     @property
     def variables(self) -> dict[str, Any]:
-        """What to evaluate with, as ``model.apply`` takes it: the averages, where they are kept."""
+        """The variables to evaluate with `model.apply`: the averages, if they are kept."""
         return self.ema or {"params": self.params, "batch_stats": self.batch_stats}
 
 
@@ -47,18 +47,18 @@ def create_state(
     variables: Mapping[str, Any] | None = None,
     ema: bool = False,
 ) -> TrainState:
-    """Initialises a model and its optimizer.
+    """Initialise a model and its optimizer.
 
     Args:
         model: a linen module, called with images.
         tx: the optimizer.
         key: a random key.
-        shape: of the images, ``[batch, height, width, channels]``.
-        variables: to start from instead of new ones; they are copied.
-        ema: keep moving averages, which start at the variables.
+        shape: shape of the images, `[batch, height, width, channels]`.
+        variables: variables to start from instead of new ones; they are copied.
+        ema: whether to keep moving averages, which start at the variables.
 
     Raises:
-        ValueError: if ``variables`` are not the model's; it names the first that is not.
+        ValueError: if `variables` are not the model's; the message names the first difference.
     """
 
     def initialise(key: Array) -> Mapping[str, Any]:
@@ -81,7 +81,7 @@ def create_state(
 
 
 def _check_variables(variables: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
-    """Raises unless two trees have the same paths with the same shapes and types."""
+    """Raise unless two trees have the same paths with the same shapes and types."""
     found, wanted = _describe_leaves(variables), _describe_leaves(expected)
     for path in sorted(found.keys() | wanted.keys()):
         if found.get(path) != wanted.get(path):
@@ -92,6 +92,7 @@ def _check_variables(variables: Mapping[str, Any], expected: Mapping[str, Any]) 
 
 
 def _describe_leaves(tree: Any) -> dict[str, str]:
+    """Return the type and shape of each leaf, by its path."""
     return {
         jax.tree_util.keystr(path, simple=True, separator="/"): (
             f"{jnp.result_type(leaf)}{list(jnp.shape(leaf))}"

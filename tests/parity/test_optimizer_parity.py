@@ -12,7 +12,7 @@ from torch_twin import to_nchw, twin_of
 
 import resnet_jax as rj
 from resnet_jax.data import Transform
-from resnet_jax.training.optimizer import make_optimizer, set_learning_rate
+from resnet_jax.training import make_optimizer, set_learning_rate
 
 RULES = [
     {"momentum": 0.0},
