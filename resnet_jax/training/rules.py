@@ -56,10 +56,24 @@ def _lamb(decay: optax.GradientTransformation, momentum: float, *, beta2: float)
     return optax.scale_by_adam(momentum, beta2, eps=1e-6), decay, optax.scale_by_trust_ratio()
 
 
+def _adamw(decay: optax.GradientTransformation, momentum: float, *, beta2: float) -> Pieces:
+    """Return Adam with decoupled weight decay.
+
+    With Adam's moments `m` and `v`, corrected for their bias, `parameter ← parameter -
+    learning_rate · (m / (√v + 1e-8) + weight_decay · parameter)`.
+
+    References:
+        https://docs.pytorch.org/docs/stable/generated/torch.optim.AdamW.html;
+        Loshchilov and Hutter 2017, https://arxiv.org/abs/1711.05101
+    """
+    return optax.scale_by_adam(momentum, beta2, eps=1e-8), decay
+
+
 OPTIMIZERS: Mapping[str, OptimizerRule] = MappingProxyType(
     {
         "sgd": OptimizerRule(_sgd, {"nesterov": False}),
         "lamb": OptimizerRule(_lamb, {"beta2": 0.999}),
+        "adamw": OptimizerRule(_adamw, {"beta2": 0.999}),
     }
 )
 """The rule of each optimizer, by the name that `make_optimizer` takes."""

@@ -1,4 +1,4 @@
-"""SGD equals torch's step by step, and so does a whole training run on real images."""
+"""Optimizers equal torch's step by step, and so does a whole training run on real images."""
 
 import jax
 import jax.numpy as jnp
@@ -71,6 +71,50 @@ def test_sgd_float64(rule):
             for name in theirs:
                 assert ours[name].dtype == np.float64
                 assert_sums_close(ours[name], theirs[name], sizes[name])
+
+
+@pytest.mark.parametrize(
+    ("dtype", "tolerance"), [(np.float32, 1e-5), (np.float64, 1e-12)], ids=["float32", "float64"]
+)
+@pytest.mark.parametrize("kernels_only", [False, True])
+@pytest.mark.parametrize(
+    ("beta1", "beta2", "weight_decay"), [(0.9, 0.999, 0.05), (0.8, 0.95, 0.5), (0.9, 0.999, 0.0)]
+)
+def test_adamw(beta1, beta2, weight_decay, kernels_only, dtype, tolerance):
+    rng = np.random.default_rng(0)
+    params = {"kernel": rng.standard_normal((3, 4)), "bias": rng.standard_normal(5)}
+    params = {name: value.astype(dtype) for name, value in params.items()}
+    theirs = {name: torch.nn.Parameter(torch.from_numpy(p.copy())) for name, p in params.items()}
+    groups = [
+        {"params": [theirs["kernel"]], "weight_decay": weight_decay},
+        {"params": [theirs["bias"]], "weight_decay": 0.0 if kernels_only else weight_decay},
+    ]
+    optimizer = torch.optim.AdamW(groups, lr=0.1, betas=(beta1, beta2))
+    tx = make_optimizer(
+        0.1,
+        beta1,
+        name="adamw",
+        beta2=beta2,
+        weight_decay=weight_decay,
+        decay_kernels_only=kernels_only,
+    )
+    with jax.enable_x64(dtype == np.float64):
+        state = tx.init(params)
+        for step in range(25):
+            if step == 10:
+                state = set_learning_rate(state, 0.01)
+                for group in optimizer.param_groups:
+                    group["lr"] = 0.01
+            gradients = {n: rng.standard_normal(p.shape).astype(dtype) for n, p in params.items()}
+            updates, state = tx.update(gradients, state, params)
+            params = optax.apply_updates(params, updates)
+            for name, parameter in theirs.items():
+                parameter.grad = torch.from_numpy(gradients[name])
+            optimizer.step()
+            for name, parameter in theirs.items():
+                assert params[name].dtype == dtype
+                expected = parameter.detach().numpy()
+                np.testing.assert_allclose(params[name], expected, rtol=tolerance, atol=tolerance)
 
 
 def digit_batches(steps, batch, seed):
