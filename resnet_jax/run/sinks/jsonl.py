@@ -1,4 +1,4 @@
-"""The run's log: one JSON object a line, in ``metrics.jsonl``, and the same for TensorBoard."""
+"""The log of a run: one JSON object a line."""
 
 from __future__ import annotations
 
@@ -7,8 +7,64 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from ...storage import atomic_path, dumps, to_disk
+from .base import RunStart, Sink
 from .event_file import EventFile
-from .records import to_disk
+
+
+class JsonLines(Sink):
+    """A file of JSON lines, one an event.
+
+    Events are kept in memory until `flush`, so that the file stays closed in between.
+
+    Attributes:
+        path: the file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._pending: list[str] = []
+
+    def begin(self, start: RunStart) -> None:
+        """Replace the file by one with the events of `start`.
+
+        Raises:
+            OSError: if the disk does not take them; the file stays as it was.
+        """
+        with atomic_path(self.path) as temporary, temporary.open("w", encoding="utf-8") as file:
+            file.writelines(map(_line, start.events))
+        self._pending.clear()
+
+    def log(self, event: Mapping[str, Any]) -> None:
+        """Keep an event until `flush`.
+
+        Raises:
+            ValueError: for a value that JSON cannot hold, such as NaN.
+        """
+        self._pending.append(_line(event))
+
+    def flush(self) -> None:
+        """Append what is pending to the file, and wait until it is on the disk.
+
+        Raises:
+            OSError: if the disk does not take it; it stays pending, and the file as it was.
+        """
+        if not self._pending:
+            return
+        with self.path.open("ab") as file:
+            end = file.tell()
+            try:
+                file.write("".join(self._pending).encode())
+                to_disk(file)
+            except OSError:
+                # A part of it may be there, and all of it is written again by the next flush.
+                file.truncate(end)
+                raise
+        self._pending.clear()
+
+    def finish(self) -> None:
+        """Flush."""
+        self.flush()
 
 
 class Logbook:
@@ -73,7 +129,10 @@ def _line(event: Mapping[str, Any]) -> str:
 
 
 def read_log(path: Path) -> Iterator[dict[str, Any]]:
-    """Yields the events of a ``metrics.jsonl``, in order; a torn last line is left out.
+    """Yield the events of a file of JSON lines, in order, without a torn last line.
+
+    Args:
+        path: as `JsonLines` wrote it.
 
     Raises:
         ValueError: naming the line, if another line is not a JSON object.
@@ -89,3 +148,7 @@ def read_log(path: Path) -> Iterator[dict[str, Any]]:
             if not isinstance(event, dict):
                 raise ValueError(f"{path}, line {number} is not a JSON object")
             yield event
+
+
+def _line(event: Mapping[str, Any]) -> str:
+    return dumps(event) + "\n"
