@@ -10,15 +10,21 @@ On CIFAR-10, for which an accelerator is advised:
 On the embedded digits, in minutes on a CPU:
 
     python -m experiments.cifar_resnet34 --preset quick
+
+The published run of this recipe reports 84.66 % test accuracy after 62 minutes on one GPU; that run
+is not repeated here, because neither CIFAR-10 nor a GPU was available. Two epochs on full-size
+Fashion-MNIST at 32 pixels without a crop gave 79.9 % and 84.9 % (two seeds) in 36 and 23 minutes
+on two CPU cores. The quick preset gave 95.8 % in 143 s of training on the same cores.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 
+from .flat import override
 from .recipe import Recipe, command
 
-CONFIG = Recipe(variant="resnet34", run_dir=Path("runs/cifar_resnet34"))
+CONFIG = override(Recipe(), variant="resnet34", run_dir=Path("runs/cifar_resnet34"))
 """The recipe's defaults."""
 
 train, main = command(CONFIG, __doc__)

@@ -50,6 +50,23 @@ def parse(
     )
 
 
+def parse_known(kind: type[Options], argv: Sequence[str] | None) -> Options:
+    """Read those arguments that are options of `kind`, and ignore the others and `--help`.
+
+    Args:
+        kind: a dataclass of options.
+        argv: the arguments; None takes the process's.
+    """
+    options, _ = tyro.cli(
+        kind,
+        args=None if argv is None else list(argv),
+        return_unknown_args=True,
+        add_help=False,
+        registry=registry,
+    )
+    return options
+
+
 def exit_code(work: Callable[[], int]) -> int:
     """Run a command and say in one line on standard error what its user can mend.
 
@@ -69,12 +86,16 @@ def exit_code(work: Callable[[], int]) -> int:
     except processes.ProcessError as error:
         processes.end_at_once(f"error: {error}")
     except (ValueError, OSError, ImportError, NonFiniteLossError) as error:
-        print(f"error: {one_line(error)}", file=sys.stderr)
+        print(f"error: {_with_notes(one_line(error), error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt as stop:
-        advice = getattr(stop, "__notes__", [])
-        print("; ".join((str(stop) or "stopped by SIGINT", *advice)), file=sys.stderr)
+        print(_with_notes(str(stop) or "stopped by SIGINT", stop), file=sys.stderr)
         return stop.exit_code if isinstance(stop, Interrupted) else 128 + signal.SIGINT
+
+
+def _with_notes(message: str, error: BaseException) -> str:
+    """Return the message, followed by the notes that were added to the error."""
+    return "; ".join((message, *getattr(error, "__notes__", ())))
 
 
 @contextmanager

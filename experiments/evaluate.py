@@ -5,8 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -16,6 +15,7 @@ from matplotlib.figure import Figure
 
 from resnet_jax.data import Dataset, Transform
 from resnet_jax.evaluation import (
+    Calibration,
     FlipAveraged,
     Mistake,
     accuracy,
@@ -38,15 +38,14 @@ from resnet_jax.evaluation import (
     show_examples,
     write_page,
 )
-from resnet_jax.run import FitResult, Logbook, Reporter, read_log
-from resnet_jax.storage import write_json
+from resnet_jax.run import FitResult, Reporter, RunFolder, SinkGroup
 
 EXAMPLES = 15
 EXPLAINED = 4
 SMALLEST_MAP = 4
 """Side of a map, in places, below which Grad-CAM shows next to nothing."""
 AVERAGING_ITERATIONS = 200
-"""Of the loss figure; a run of less than ten times as many is averaged over a tenth of it."""
+"""Window of the loss figure; a run of less than ten times as many averages over a tenth of it."""
 
 
 @dataclass(frozen=True)
@@ -60,8 +59,26 @@ class _RandomCrop:
         return self.transform.random(images, jax.random.key(self.seed))
 
 
+class _Scores(NamedTuple):
+    """What the test set says of the network.
+
+    Attributes:
+        predictions: class of each image.
+        probabilities: `[n, classes]`.
+        accuracy: fraction of the predictions that are right.
+        matrix: confusion matrix, rows true, columns predicted.
+        reliability: confidence against accuracy.
+    """
+
+    predictions: np.ndarray
+    probabilities: np.ndarray
+    accuracy: float
+    matrix: np.ndarray
+    reliability: Calibration
+
+
 def evaluate(
-    run_dir: Path,
+    folder: RunFolder,
     *,
     model: nn.Module,
     result: FitResult,
@@ -70,122 +87,126 @@ def evaluate(
     random_seed: int | None,
     batch_size: int,
     config: Mapping[str, Any],
+    sinks: SinkGroup,
     reporter: Reporter,
 ) -> None:
-    """Evaluates the final state on the test set.
+    """Evaluate the final state on the test set.
 
-    Writes ``figures/``, ``report.json`` and ``report.html``, and the test accuracy into the log.
+    Write figures, report and page into the run folder, and the test accuracy into its log.
 
     Args:
-        run_dir: the run folder, with the log of the training.
+        folder: the run folder, with the log of the training.
         model: the network.
-        result: of the training.
-        dataset: its test images are evaluated.
-        transform: of the test images.
-        random_seed: of random crops; None crops in the middle.
+        result: the result of the training.
+        dataset: the data set, whose test images are evaluated.
+        transform: the transform of the test images.
+        random_seed: seed of random crops; None crops in the middle.
         batch_size: images at a time.
-        config: goes into the report.
+        config: the flat options, for the report.
+        sinks: get the test accuracy and the figures, too.
         reporter: prints the accuracy.
     """
     start = time.perf_counter()
     crop = transform.center if random_seed is None else _RandomCrop(transform, random_seed)
-    test, names = dataset.test, dataset.class_names
+    images, labels, names = dataset.test.images, dataset.test.labels, dataset.class_names
     variables = result.state.variables
-    logits = predict_logits(model, variables, test.images, crop, batch_size=batch_size)
+    logits = predict_logits(model, variables, images, crop, batch_size=batch_size)
     predictions, probabilities = logits.argmax(1), np.asarray(jax.nn.softmax(logits))
-    test_accuracy = accuracy(test.labels, predictions)
-    reporter.line(f"Test accuracy {100 * test_accuracy:.2f}%")
-    log_path = run_dir / "metrics.jsonl"
-    _log_test(log_path, len(result.history.minibatch_losses), test_accuracy)
+    scores = _Scores(
+        predictions,
+        probabilities,
+        accuracy(labels, predictions),
+        confusion_matrix(labels, predictions, num_classes=len(names)),
+        calibration(labels, probabilities),
+    )
+    reporter.line(f"Test accuracy {100 * scores.accuracy:.2f}%")
+    step = len(result.history.minibatch_losses)
+    event = {"event": "test", "step": step, "test_accuracy": 100 * scores.accuracy}
+    folder.log(event)
+    sinks.log(event)
+    sinks.flush()
 
-    matrix = confusion_matrix(test.labels, predictions, num_classes=len(names))
-    reliability = calibration(test.labels, probabilities)
-    shown = jax.jit(crop)(test.images[:EXAMPLES])
-    pictures = np.asarray(transform.denormalise(shown))
-    explained = predictions[:EXPLAINED], test.labels[:EXPLAINED], names
     # The mirror image has maps of its own; those of the image are shown.
     plain = model.model if isinstance(model, FlipAveraged) else model
-    inputs = plain, variables, shown[:EXPLAINED], explained[0]
-    stage = _explained_stage(*inputs[:3])
+    shown = jax.jit(crop)(images[:EXAMPLES])
+    stage = _explained_stage(plain, variables, shown)
     figures = {
-        **_curves(log_path, result),
-        "examples": show_examples(pictures, predictions[:EXAMPLES], test.labels[:EXAMPLES], names),
-        "confusion_matrix": plot_confusion_matrix(matrix, class_names=names),
-        "calibration": plot_calibration(reliability),
-        "grad_cam": plot_explanations(
-            pictures[:EXPLAINED],
-            *explained,
-            cam=np.asarray(grad_cam(*inputs, stage=stage)),
-            saliency=np.asarray(input_saliency(*inputs)),
+        **_curves(folder, result),
+        **_test_figures(scores, dataset, np.asarray(transform.denormalise(shown))),
+        "grad_cam": _explanation(
+            plain, variables, shown[:EXPLAINED], scores, dataset, transform, stage
         ),
     }
     for name, figure in figures.items():
-        save_figure(figure, run_dir / "figures" / name)
-
-    history = result.history
+        save_figure(figure, folder.figure_path(name))
+        sinks.figure(name, figure, step)
     report = {
-        "test_accuracy": test_accuracy,
-        "ece": reliability.error,
-        "per_class_accuracy": dict(zip(names, per_class_accuracy(matrix).tolist(), strict=True)),
-        "per_class": class_report(matrix, class_names=names),
-        "confusion_matrix": matrix,
+        **_report(scores, result, names),
         "grad_cam_stage": stage,
+        "test_seconds": time.perf_counter() - start,
+        "environment": environment(),
+        "config": config,
+    }
+    folder.write_report(report)
+    write_page(
+        folder.page_path,
+        report,
+        title=f"{config['variant']} on {dataset.name}",
+        figures=figures,
+        mistakes=_mistakes(scores, dataset),
+    )
+    reporter.line(f"Figures and report: {folder.path}")
+
+
+def _report(scores: _Scores, result: FitResult, names: tuple[str, ...]) -> dict[str, Any]:
+    """Return the numbers of the report; accuracies are fractions, times are in seconds."""
+    history = result.history
+    by_class = per_class_accuracy(scores.matrix).tolist()
+    return {
+        "test_accuracy": scores.accuracy,
+        "ece": scores.reliability.error,
+        "per_class_accuracy": dict(zip(names, by_class, strict=True)),
+        "per_class": class_report(scores.matrix, class_names=names),
+        "confusion_matrix": scores.matrix,
         "best_epoch": result.best_epoch,
         "best_valid_accuracy": max(history.valid_accuracy) / 100,
         "train_accuracy": np.divide(history.train_accuracy, 100),
         "valid_accuracy": np.divide(history.valid_accuracy, 100),
         "learning_rates": result.learning_rates,
         "training_seconds": result.seconds,
-        "test_seconds": time.perf_counter() - start,
         "images_per_second": result.images_per_second,
-        "environment": environment(),
-        "config": config,
     }
-    write_json(run_dir / "report.json", report)
-    mistakes = [
+
+
+def _mistakes(scores: _Scores, dataset: Dataset) -> list[Mistake]:
+    """Return the most confident mistakes, for the page."""
+    test, names = dataset.test, dataset.class_names
+    return [
         Mistake(
             index=int(index),
             image=test.images[index],
             true=names[test.labels[index]],
-            predicted=names[predictions[index]],
-            confidence=float(probabilities[index].max()),
+            predicted=names[scores.predictions[index]],
+            confidence=float(scores.probabilities[index].max()),
         )
-        for index in most_confident_mistakes(test.labels, probabilities)
+        for index in most_confident_mistakes(test.labels, scores.probabilities)
     ]
-    write_page(
-        run_dir / "report.html",
-        report,
-        title=f"{config['variant']} on {dataset.name}",
-        figures=figures,
-        mistakes=mistakes,
-    )
-    reporter.line(f"Figures and report: {run_dir}")
-
-
-def _log_test(path: Path, step: int, test_accuracy: float) -> None:
-    """Adds the test accuracy (%) to the log; a resumed run begins with a log without it."""
-    logbook = Logbook(path)
-    logbook.write({"event": "test", "step": step, "test_accuracy": 100 * test_accuracy})
-    logbook.flush()
-
-
-def _explained_stage(model: nn.Module, variables: Mapping[str, Any], images: Array) -> str:
-    """The last stage whose maps are not too small to show anything, or else the first."""
-    maps: Any = jax.eval_shape(lambda: model.apply(variables, images, method="features"))
-    sides = {name: min(maps[name].shape[1:3]) for name in maps if name.startswith("layer")}
-    return max((name for name in sides if sides[name] >= SMALLEST_MAP), default="layer1")
 
 
 def averaging_window(steps: int) -> int:
-    """Iterations that the loss of a run of so many is averaged over, in figures."""
+    """Return over how many iterations figures average the loss.
+
+    Args:
+        steps: iterations of the run.
+    """
     return min(AVERAGING_ITERATIONS, max(1, steps // 10))
 
 
-def _curves(log_path: Path, result: FitResult) -> dict[str, Figure]:
-    """Loss, accuracy and learning rate over the training."""
+def _curves(folder: RunFolder, result: FitResult) -> dict[str, Figure]:
+    """Draw loss, accuracy and learning rate over the training."""
     history = result.history
     epochs, steps = len(history.valid_accuracy), len(history.minibatch_losses)
-    rates = [event["learning_rate"] for event in read_log(log_path) if event["event"] == "step"]
+    rates = [event["learning_rate"] for event in folder.read_log() if event["event"] == "step"]
     # A schedule changes the rate in every step; a controller divides it, at times, by a number.
     divided = 1 < len(set(rates)) <= epochs
     return {
@@ -204,3 +225,44 @@ def _curves(log_path: Path, result: FitResult) -> dict[str, Figure]:
             steps=True,
         ),
     }
+
+
+def _test_figures(scores: _Scores, dataset: Dataset, pictures: np.ndarray) -> dict[str, Figure]:
+    """Draw examples, confusion matrix and calibration."""
+    labels, names = dataset.test.labels, dataset.class_names
+    return {
+        "examples": show_examples(
+            pictures, scores.predictions[:EXAMPLES], labels[:EXAMPLES], names
+        ),
+        "confusion_matrix": plot_confusion_matrix(scores.matrix, class_names=names),
+        "calibration": plot_calibration(scores.reliability),
+    }
+
+
+def _explanation(
+    model: nn.Module,
+    variables: Mapping[str, Any],
+    images: Array,
+    scores: _Scores,
+    dataset: Dataset,
+    transform: Transform,
+    stage: str,
+) -> Figure:
+    """Draw Grad-CAM and input gradients of the predictions of a few images."""
+    count = len(images)
+    predictions = scores.predictions[:count]
+    return plot_explanations(
+        np.asarray(transform.denormalise(images)),
+        predictions,
+        dataset.test.labels[:count],
+        dataset.class_names,
+        cam=np.asarray(grad_cam(model, variables, images, predictions, stage=stage)),
+        saliency=np.asarray(input_saliency(model, variables, images, predictions)),
+    )
+
+
+def _explained_stage(model: nn.Module, variables: Mapping[str, Any], images: Array) -> str:
+    """Return the last stage whose maps are large enough to show anything, or else the first."""
+    maps: Any = jax.eval_shape(lambda: model.apply(variables, images, method="features"))
+    sides = {name: min(maps[name].shape[1:3]) for name in maps if name.startswith("layer")}
+    return max((name for name in sides if sides[name] >= SMALLEST_MAP), default="layer1")

@@ -1,12 +1,12 @@
-"""Writes the network of a run to one file that runs or is read without this package.
+"""Write the network of a run to one file that runs or is read without this package.
 
     python -m experiments.export --run runs/cifar_resnet34 --format stablehlo
     python -m experiments.export --run runs/cifar_resnet34 --format safetensors
 
 stablehlo is the network in evaluation mode as a program, with its weights, for batches of any
 size on CPU, CUDA and TPU. It takes the images as they are, uint8 [batch, height, width, channels],
-and resizes, crops and normalises them itself (or --input float32: the normalised crop). With jax
-and flatbuffers installed, and nothing else:
+and resizes, crops and normalises them itself (or --input float32: the normalised crop). It needs
+jax and flatbuffers, and nothing else:
 
     network = jax.export.deserialize(open("model.stablehlo", "rb").read())
     logits = network.call(images)
@@ -21,56 +21,49 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal, cast
-
-import tyro
+from typing import Any, Literal
 
 from resnet_jax.data import Transform
-from resnet_jax.evaluation.export import OUTPUTS, PLATFORMS, to_stablehlo
-from resnet_jax.models import save_weights
 from resnet_jax.storage import atomic_path, write_json
 
-from .config import choice
-from .runs import CHOICES, Choice, Run, exit_code, open_run
+from . import cli
+from .choices import check_choices
+from .load_run import Checkpoint, Run, open_run
 
-FORMATS = ("stablehlo", "safetensors")
-INPUTS = ("uint8", "float32")
-NETWORK = ("variant", "stem", "base_planes", "dtype")
-"""Of the options of a run, those that make its network."""
+PLATFORMS = ("cpu", "cuda", "tpu")
+"""What an exported program runs on."""
+DESCRIBED = ("variant", "stem", "base_planes", "dtype")
+"""Options of a run that its description names, because they make the network."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """What to write, and of what."""
+    """What to write, and of which run."""
 
     run: Path
     """The run folder."""
-    format: Annotated[str, choice(*FORMATS)]
+    format: Literal["stablehlo", "safetensors"]
     """A program with its weights, or the weights alone."""
     out: Path | None = None
     """The file; None is model.stablehlo or model.safetensors in the run folder."""
     overwrite: bool = False
-    """Replace the file where it exists."""
-    checkpoint: Annotated[str, choice(*CHOICES)] = "best"
-    """That of the best epoch by validation accuracy, or the last one."""
-    input: Annotated[str, choice(*INPUTS)] = "uint8"
-    """Of stablehlo: images as they are, or resized, cropped and normalised ones."""
+    """Replace the file if it exists."""
+    checkpoint: Checkpoint = "best"
+    """Checkpoint of the best epoch by validation accuracy, or the last one."""
+    input: Literal["uint8", "float32"] = "uint8"
+    """What stablehlo takes: images as they are, or resized, cropped and normalised ones."""
     image_size: tuple[int, int] | None = None
-    """Of stablehlo: height and width of uint8 images, in pixels; None is that of the run's own."""
-    output: Annotated[str, choice(*OUTPUTS)] = "logits"
-    """Of stablehlo."""
+    """Height and width of uint8 images for stablehlo, in pixels; None is the run's own size."""
+    output: Literal["logits", "probabilities"] = "logits"
+    """What stablehlo returns."""
 
     def check(self) -> None:
-        """Finds what is wrong with the options by themselves.
+        """Find what is wrong with the options by themselves.
 
         Raises:
-            ValueError: naming the option, its value and what would do.
+            ValueError: naming the option, its value and what would work.
         """
-        for name, allowed in (("format", FORMATS), ("input", INPUTS), ("output", OUTPUTS)):
-            if getattr(self, name) not in allowed:
-                raise ValueError(
-                    f"`{name}` (={getattr(self, name)!r}) must be one of {', '.join(allowed)}"
-                )
+        check_choices(self)
         for name in ("input", "image_size", "output"):
             if self.format != "stablehlo" and getattr(self, name) != getattr(Options, name):
                 raise ValueError(
@@ -92,17 +85,17 @@ class Options:
 
 
 def export(run: Run, options: Options) -> dict[str, Any]:
-    """Writes the file and its description.
+    """Write the file and its description.
 
     Args:
-        run: of ``open_run``.
-        options: checked already.
+        run: a run of `open_run`.
+        options: what to write; checked already.
 
     Returns:
         The description, JSON values.
 
     Raises:
-        FileExistsError: if the file exists and is not to be replaced.
+        FileExistsError: if the file exists and must not be replaced.
     """
     path = options.path
     if path.exists() and not options.overwrite:
@@ -110,7 +103,7 @@ def export(run: Run, options: Options) -> dict[str, Any]:
     description: dict[str, Any] = {
         "file": path.name,
         "format": options.format,
-        "network": {name: run.config.get(name) for name in NETWORK},
+        "network": {name: run.config.get(name) for name in DESCRIBED},
         "class_names": run.data.class_names,
         "step": run.step,
         "resize": run.transform.resize,
@@ -119,8 +112,12 @@ def export(run: Run, options: Options) -> dict[str, Any]:
         "std": run.data.std,
     }
     if options.format == "safetensors":
+        from resnet_jax.models import save_weights
+
         save_weights(path, run.model, run.variables, num_batches_tracked=run.step, overwrite=True)
     else:
+        from resnet_jax.evaluation import to_stablehlo
+
         transform = _transform(run, options)
         size = (run.transform.crop,) * 2 if transform is None else transform.source
         shape = (*size, len(run.data.mean))
@@ -129,7 +126,8 @@ def export(run: Run, options: Options) -> dict[str, Any]:
             run.variables,
             transform=transform,
             image_shape=shape,
-            output=cast(Literal["logits", "probabilities"], options.output),
+            output=options.output,
+            platforms=PLATFORMS,
         )
         with atomic_path(path) as temporary:
             temporary.write_bytes(data)
@@ -143,6 +141,7 @@ def export(run: Run, options: Options) -> dict[str, Any]:
 
 
 def _transform(run: Run, options: Options) -> Transform | None:
+    """Return the transform inside the program; None if it takes normalised crops."""
     if options.input == "float32":
         return None
     if options.image_size is None:
@@ -151,9 +150,9 @@ def _transform(run: Run, options: Options) -> Transform | None:
 
 
 def work(options: Options) -> int:
-    """Does what the options say; returns the exit code."""
+    """Do what the options say; return the exit code."""
     options.check()
-    run = open_run(options.run, cast(Choice, options.checkpoint))
+    run = open_run(options.run, options.checkpoint)
     description = export(run, options)
     megabytes = options.path.stat().st_size / 1e6
     print(f"{options.path}: {megabytes:.1f} MB, step {run.step}")
@@ -164,9 +163,8 @@ def work(options: Options) -> int:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The command; returns its exit code."""
-    options = tyro.cli(Options, args=argv, description=__doc__)
-    return exit_code(lambda: work(options))
+    """Run the command; return its exit code."""
+    return cli.exit_code(lambda: work(cli.parse(Options, argv, description=__doc__)))
 
 
 if __name__ == "__main__":

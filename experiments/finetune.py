@@ -1,17 +1,20 @@
-"""Fine-tunes weights of torch, torchvision, timm or a run on a folder of your own images.
+"""Fine-tune weights of torch, torchvision, timm or a run on a folder of your own images.
 
     python -m experiments.finetune --weights resnet34.safetensors --data-dir photos
 
 The folder holds photos/<class>/*.jpg, or photos/train/<class>/, with photos/valid/ and photos/test/
-where you have divided it yourself; what is not there is split off, a tenth of each class. The
-head is new, for your classes; the rest starts at the weights. The learning rate is the head's:
-the backbone learns at --backbone-rate times it, each stage further from the head at
---layer-decay times the one after it, and what --freeze names does not learn at all.
+if you have divided it yourself; a missing part is split off, a tenth of each class. The head is
+new, for your classes; the rest starts at the weights. The learning rate is the head's: the
+backbone learns at --backbone-rate times it, each stage further from the head at --layer-decay
+times the one after it, and what --freeze names does not learn at all.
 
-What is frozen is frozen as a whole: its BatchNorms keep the running statistics of the weights and
+A frozen stage is frozen as a whole: its BatchNorms keep the running statistics of the weights and
 normalise with them in training, too.
 
-All else, the run folder, resuming and signals among it, is as with the other recipes.
+Everything else, such as the run folder, resuming and signals, is as with the other recipes.
+
+On 100 images of digits, narrow ResNet-18, 12 epochs: 97.7 % test accuracy, 98.2 % with --freeze
+backbone, 71.8 % from random weights (one seed; see the README). It is not measured on photographs.
 """
 
 from __future__ import annotations
@@ -19,65 +22,64 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import jax
-import tyro
 
-from resnet_jax.data import Dataset, load_image_folder
-from resnet_jax.data.facts import FACTS
-from resnet_jax.models import WeightsError, load_weights
-from resnet_jax.models.freezing import STAGES, rest_batch_norm, stage_of, stages_up_to
-from resnet_jax.run import Reporter, Task
-from resnet_jax.training.stagewise import make_stagewise_optimizer
+from resnet_jax.data import DATASETS, Dataset, load_image_folder
+from resnet_jax.models import (
+    STAGES,
+    ResNet,
+    WeightsError,
+    freeze_batch_norm,
+    load_weights,
+    stage_of,
+    stages_up_to,
+)
+from resnet_jax.run import DataFacts, FitConfig
+from resnet_jax.storage import one_line
 
-from . import recipe
-from .config import Recipe, check, choice
-from .recipe import IMAGENET_MEAN, IMAGENET_STD, Result
-from .runs import DataFacts
+from . import cli
+from .flat import Free
+from .job import IMAGENET_MEAN, IMAGENET_STD, Built, CreateModel, Job
+from .options import ImageOptions
+from .run_options import RunOptions
+from .train import run_command
+from .training_options import OptimizerOptions, TrainingOptions
 
-FREEZE = ("none", *STAGES[:-2], "backbone")
-NORMALISE = ("auto", "imagenet", "data", *FACTS)
+if TYPE_CHECKING:
+    Freeze = str
+    Normalise = str
+else:
+    # The rows of the tables, so that a new one needs no edit here.
+    Freeze = Literal[("none", *STAGES[:-2], "backbone")]
+    Normalise = Literal[("auto", "imagenet", "data", *DATASETS)]
 
 
-@dataclass(frozen=True, kw_only=True)
-class FineTune(Recipe):
-    """What to fine-tune, on what, and how."""
+@dataclass(frozen=True)
+class WeightOptions:
+    """The weights and how fast they learn."""
 
     weights: str
     """A .safetensors, .pth or .pt file with torchvision's names, of --variant and --stem."""
-    data_dir: Path = field()  # required, where the recipes have a default
-    """The image folder."""
-    freeze: Annotated[str, choice(*FREEZE)] = "none"
-    """Up to and with which stage the network does not learn; of the backbone all but the head."""
+    freeze: Freeze = "none"
+    """Last stage that does not learn; backbone freezes everything but the head."""
     backbone_rate: float = 0.1
     """Learning rate of the stage before the head, as a multiple of the head's."""
     layer_decay: float = 1.0
     """Learning rate of each earlier stage, as a multiple of that of the one after it."""
-    normalise: Annotated[str, choice(*NORMALISE)] = "auto"
-    """As the weights were trained: by ImageNet's statistics (auto for RGB), by those of these
-    images (auto for grey), or by those of a data set."""
 
-    epochs: int = 20
-    """Passes over the training images."""
-    batch_size: int = 32
-    """Images a step, over all devices."""
-    lr: float = 0.01
-    """Initial learning rate of the head; the highest one, where the schedule warms up."""
-    resize: int = 256
-    """Side of the resized image, in pixels."""
-    crop: int = 224
-    """Side of the crop, in pixels: random in training, in the middle in evaluation."""
-    log_every: int = 10
-    """Steps between two printed losses."""
-    run_dir: Path = Path("runs/finetune")
-    """Gets log, checkpoints, figures and report; must be new or empty, unless resumed."""
-
-    preset: tyro.conf.Suppress[str] = "none"
-    dataset: tyro.conf.Suppress[str] = "folder"
-    archive: tyro.conf.Suppress[Path | None] = None
-    recipe: tyro.conf.Suppress[str] = "default"
+    def check(self) -> None:
+        """Raise a `ValueError` for a rate out of range."""
+        if not (self.backbone_rate > 0 and math.isfinite(self.backbone_rate)):
+            raise ValueError(
+                f"`backbone_rate` (={self.backbone_rate}) must be finite and above 0; "
+                "--freeze backbone keeps the backbone as it is"
+            )
+        if not 0 < self.layer_decay <= 1:
+            raise ValueError(f"`layer_decay` (={self.layer_decay}) must be above 0 and at most 1")
 
     @property
     def frozen(self) -> tuple[str, ...]:
@@ -87,7 +89,7 @@ class FineTune(Recipe):
 
     @property
     def factors(self) -> dict[str, float]:
-        """On the learning rate, by the stage."""
+        """The factor of the learning rate, by the stage."""
         backbone = STAGES[-2::-1]
         rates = {
             stage: self.backbone_rate * self.layer_decay**depth
@@ -96,139 +98,145 @@ class FineTune(Recipe):
         return {**rates, "head": 1.0, **dict.fromkeys(self.frozen, 0.0)}
 
 
-def check_options(config: FineTune) -> None:
-    """Finds what is wrong with the options of fine-tuning by themselves.
+@dataclass(frozen=True)
+class FolderOptions:
+    """The folder of images."""
 
-    Raises:
-        ValueError: naming the option, its value and what would do.
-    """
-    for name, allowed in (("freeze", FREEZE), ("normalise", NORMALISE)):
-        if getattr(config, name) not in allowed:
+    data_dir: Free[Path]
+    """The image folder."""
+    normalise: Normalise = "auto"
+    """Statistics that the weights expect; auto is imagenet for RGB and data (yours) for grey."""
+
+    def statistics(self, dataset: Dataset) -> Dataset:
+        """Return the data set with the mean and deviation that its images are normalised by.
+
+        Args:
+            dataset: the images, with their own statistics.
+
+        Raises:
+            ValueError: if the statistics are of another number of channels.
+        """
+        channels = len(dataset.mean)
+        name = self.normalise
+        if name == "data" or (name == "auto" and channels != 3):
+            return dataset
+        spec = DATASETS.get(name)
+        mean, std = (spec.mean, spec.std) if spec else (IMAGENET_MEAN, IMAGENET_STD)
+        if len(mean) != channels:
             raise ValueError(
-                f"`{name}` (={getattr(config, name)!r}) must be one of {', '.join(allowed)}"
+                f"`normalise` (={name!r}) is for {len(mean)} channels, but `weights` take "
+                f"{channels}; try --normalise data"
             )
-    if not (config.backbone_rate > 0 and math.isfinite(config.backbone_rate)):
-        raise ValueError(
-            f"`backbone_rate` (={config.backbone_rate}) must be finite and above 0; "
-            "--freeze backbone keeps the backbone as it is"
-        )
-    if not 0 < config.layer_decay <= 1:
-        raise ValueError(f"`layer_decay` (={config.layer_decay}) must be above 0 and at most 1")
+        return replace(dataset, mean=mean, std=std)
 
 
-def read_weights(config: FineTune, num_classes: int) -> Mapping[str, Any]:
-    """The variables to start from, with a new head.
+@dataclass(frozen=True, kw_only=True)
+class FineTune(Job):
+    """What to fine-tune, on what, and how."""
 
-    Raises:
-        ValueError: if the file cannot be read or is not of this network.
-    """
-    model = recipe.make_model(config, num_classes)
-    key = jax.random.fold_in(jax.random.key(config.seed), 4)  # the streams before are ``fit``'s
-    try:
-        return load_weights(model, config.weights, head="reinit", key=key)
-    except ImportError as error:
-        raise ValueError(str(error)) from error
-    except WeightsError as error:
-        reason = " ".join(str(error).split())
-        short = reason if len(reason) <= 300 else f"{reason[:300]} …"
-        raise ValueError(
-            f"`weights` (={config.weights}) cannot be used for `variant` (={config.variant}) with "
-            f"`stem` (={config.stem}) and `base_planes` (={config.base_planes}): {short}"
-        ) from error
-
-
-def normalisation(config: FineTune, dataset: Dataset) -> Dataset:
-    """The data set with the mean and deviation that its images are normalised by.
-
-    Raises:
-        ValueError: if they are of another number of channels.
-    """
-    channels = len(dataset.mean)
-    name = config.normalise
-    if name == "data" or (name == "auto" and channels != 3):
-        return dataset
-    facts = FACTS.get(name)
-    mean, std = (facts.mean, facts.std) if facts else (IMAGENET_MEAN, IMAGENET_STD)
-    if len(mean) != channels:
-        raise ValueError(
-            f"`normalise` (={name!r}) is for {len(mean)} channels, but `weights` "
-            f"(={config.weights}) take {channels}; data would do"
-        )
-    return replace(dataset, mean=mean, std=std)
-
-
-def load_job(config: FineTune) -> tuple[Task, Dataset]:
-    """Reads weights and images.
-
-    Raises:
-        ValueError: as ``DatasetError`` for the images.
-    """
-    # The file says how many channels the images are to have; its head does not matter.
-    stem = read_weights(config, num_classes=1)["params"]["conv1"]["kernel"]
-    channels = stem.shape[2]
-    if channels not in (1, 3):
-        raise ValueError(f"`weights` (={config.weights}) take {channels} channels, not 1 or 3")
-    data = load_image_folder(
-        config.data_dir, side=config.resize, channels=channels, seed=config.seed
+    weights: WeightOptions
+    folder: FolderOptions
+    images: ImageOptions = field(default_factory=partial(ImageOptions, resize=256, crop=224))
+    training: TrainingOptions = field(
+        default_factory=partial(TrainingOptions, epochs=20, batch_size=32)
     )
-    dataset = normalisation(config, data.dataset)
-    names = dataset.class_names
-    task = recipe.make_task(
-        config,
-        dataset,
-        train=dataset.train,
-        valid=data.valid,
-        model=rest_batch_norm(recipe.make_model(config, len(names)), config.frozen),
-        tx=make_stagewise_optimizer(
-            config.lr,
-            config.factors,
-            stage_of,
-            momentum=config.momentum,
-            weight_decay=config.weight_decay,
-            nesterov=config.nesterov,
-        ),
-        variables=read_weights(config, len(names)),
+    optimizer: OptimizerOptions = field(default_factory=partial(OptimizerOptions, lr=0.01))
+    run: RunOptions = field(
+        default_factory=partial(RunOptions, run_dir=Path("runs/finetune"), log_every=10)
     )
-    return task, dataset
 
+    # What a recipe chooses; `config.json` says it, so that every run is read in the same way.
+    preset: Free[str] = field(default="none", init=False)
+    recipe: str = field(default="default", init=False)
+    dataset: str = field(default="folder", init=False)
+    archive: Free[Path | None] = field(default=None, init=False)
 
-def save_facts(config: FineTune, dataset: Dataset) -> None:
-    """Keeps what is needed to use the network, for no other run knows these images."""
-    facts = DataFacts(dataset.class_names, config.resize, dataset.mean, dataset.std)
-    facts.save(config.run_dir)
+    def check(self) -> FitConfig:
+        """Find what is wrong with the options by themselves.
 
+        Returns:
+            The part of them that configures the loop.
 
-def run(config: FineTune, *, reporter: Reporter | None = None) -> Result:
-    """Fine-tunes, evaluates, and writes the run folder.
+        Raises:
+            ValueError: naming the option, its value and what would work.
+        """
+        config = super().check()
+        self.weights.check()
+        return config
 
-    Args:
-        config: the options.
-        reporter: what prints; None prints to standard output.
+    def build(self, create_model: CreateModel | None = None) -> Built:
+        """Read weights and images, and make the task.
 
-    Raises:
-        ValueError: before anything is written, for options that cannot work, weights that do not
-            fit, or images that cannot be used; otherwise as ``experiments.recipe.run``.
-        NonFiniteLossError: if the loss becomes NaN or infinite.
-        Interrupted: if a signal asked to stop the training.
-    """
-    # That the images are no data set with a name is the one thing that a recipe would refuse.
-    fit_config = check(replace(config, dataset=Recipe.dataset))
-    check_options(config)
-    return recipe.run_job(config, fit_config, load_job, begin=save_facts, reporter=reporter)
+        Args:
+            create_model: makes the network; None makes that of the options.
+
+        Raises:
+            ValueError: if the weights do not fit the network, or the images cannot be used.
+        """
+        make = create_model or self.model.build
+        # The file says how many channels the images must have; its head does not matter.
+        stem = self._read_weights(make(1))["params"]["conv1"]["kernel"]
+        channels = stem.shape[2]
+        if channels not in (1, 3):
+            raise ValueError(
+                f"`weights` (={self.weights.weights}) take {channels} channels, not 1 or 3"
+            )
+        side = self.images.resize
+        data = load_image_folder(
+            self.folder.data_dir, side=side, channels=channels, seed=self.training.seed
+        )
+        dataset = self.folder.statistics(data.dataset)
+        model = make(len(dataset.class_names))
+        task = self.build_task(
+            dataset,
+            train=dataset.train,
+            valid=data.valid,
+            model=freeze_batch_norm(model, self.weights.frozen),
+            tx=self.optimizer.build(self.weights.factors, stage_of),
+            variables=self._read_weights(model),
+        )
+        # No registry knows these images.
+        facts = DataFacts(dataset.class_names, side, dataset.mean, dataset.std)
+        return Built(task, dataset, facts)
+
+    def _read_weights(self, model: ResNet) -> Mapping[str, Any]:
+        """Return the variables to start from, with a new head.
+
+        Raises:
+            ValueError: if the file cannot be read or is not of this network.
+        """
+        path = self.weights.weights
+        # The first four streams of the seed are those of `fit`.
+        key = jax.random.fold_in(jax.random.key(self.training.seed), 4)
+        try:
+            return load_weights(model, path, head="reinit", key=key)
+        except ImportError as error:
+            raise ValueError(str(error)) from error
+        except WeightsError as error:
+            reason = one_line(error)
+            short = reason if len(reason) <= 300 else f"{reason[:300]} …"
+            raise ValueError(
+                f"`weights` (={path}) cannot be used for `variant` (={self.model.variant}) with "
+                f"`stem` (={self.model.stem}) and `base_planes` (={self.model.base_planes}): "
+                f"{short}"
+            ) from error
 
 
 def parse(argv: Sequence[str] | None) -> FineTune:
-    """Reads a command line.
+    """Read the command line.
+
+    Args:
+        argv: the arguments; None takes the process's.
 
     Raises:
-        SystemExit: with code 0 after ``--help``, with code 2 for arguments that cannot be read.
+        SystemExit: with code 0 after `--help`, with code 2 for arguments that cannot be read.
     """
-    return tyro.cli(FineTune, args=argv, description=__doc__)
+    return cli.parse(FineTune, argv, description=__doc__)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """The command; returns its exit code, as those of the recipes."""
-    return recipe.run_command(lambda: parse(argv), run)
+def main(argv: Sequence[str] | None = None, *, create_model: CreateModel | None = None) -> int:
+    """Run the command; return its exit code, as those of the recipes."""
+    return run_command(lambda: parse(argv), create_model=create_model)
 
 
 if __name__ == "__main__":

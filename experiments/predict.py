@@ -1,13 +1,14 @@
-"""Classifies image files with the network of a run.
+"""Classify image files with the network of a run.
 
     python -m experiments.predict --run runs/cifar_resnet34 photo.jpg folder/of/images
 
 Images may have any size, and be grey, RGB or transparent: each is resized, cropped in the middle
-and normalised as the run's test images were. Of a folder every image file is taken, at any
+and normalised as the run's test images were. A folder stands for every image file in it, at any
 depth; - reads further paths from standard input, one a line.
 
 An image that cannot be read is named on standard error, and the others go on. Exit codes: 0 done,
-1 done but for images that could not be read, 2 an error that you can mend, and nothing was done.
+1 done except for images that could not be read, 2 an error that you can mend, and nothing was
+done.
 """
 
 from __future__ import annotations
@@ -17,22 +18,18 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, NamedTuple, cast
+from typing import Literal, NamedTuple
 
 import numpy as np
 import tyro
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
-from resnet_jax.data.image_files import ImageFileError, find_images, read_images
-from resnet_jax.evaluation import FlipAveraged, predict_logits
+from resnet_jax.data import ImageFileError, find_images, read_images
 
-from .config import choice
-from .recipe import keep_compiled
-from .runs import CHOICES, Choice, Run, exit_code, open_run
+from . import cli
+from .choices import check_choices
+from .compile_cache import keep_compiled
+from .load_run import Checkpoint, Run, open_run
 
-FORMATS = ("table", "jsonl")
 STDIN = Path("-")
 
 
@@ -44,34 +41,33 @@ class Options:
     """Image files, folders, or - for paths from standard input."""
     run: Path
     """The run folder."""
-    checkpoint: Annotated[str, choice(*CHOICES)] = "best"
-    """That of the best epoch by validation accuracy, or the last one."""
+    checkpoint: Checkpoint = "best"
+    """Checkpoint of the best epoch by validation accuracy, or the last one."""
     top_k: int = 5
-    """Classes to show of each image, the most probable first; no more than there are."""
-    format: Annotated[str, choice(*FORMATS)] = "table"
-    """A table for people, or a JSON object a line."""
+    """Classes to show for each image, the most probable first; no more than there are."""
+    format: Literal["table", "jsonl"] = "table"
+    """A table for people, or one JSON object per line."""
     batch_size: int = 32
     """Images at a time; changes speed and memory only."""
     compile_cache: bool = True
     """Keep compiled programs on the disk, so that the next start is faster."""
 
     def check(self) -> None:
-        """Finds what is wrong with the options by themselves.
+        """Find what is wrong with the options by themselves.
 
         Raises:
-            ValueError: naming the option, its value and what would do.
+            ValueError: naming the option, its value and what would work.
         """
+        check_choices(self)
         if not self.images:
             raise ValueError("`images` is empty; give image files, folders, or - for a list")
-        if self.format not in FORMATS:
-            raise ValueError(f"`format` (={self.format!r}) must be one of {', '.join(FORMATS)}")
         for name in ("top_k", "batch_size"):
             if getattr(self, name) < 1:
                 raise ValueError(f"`{name}` (={getattr(self, name)}) must be at least 1")
 
 
 class Prediction(NamedTuple):
-    """Of one image.
+    """The prediction for one image.
 
     Attributes:
         image: the file.
@@ -85,17 +81,19 @@ class Prediction(NamedTuple):
 def predict(
     run: Run, paths: Sequence[Path], *, top_k: int = 5, batch_size: int = 32
 ) -> Iterator[Prediction | ImageFileError]:
-    """Classifies image files, in their order; compiled once.
+    """Classify image files in their order, with one compilation.
 
     Args:
-        run: of ``open_run``.
+        run: a run of `open_run`.
         paths: image files.
-        top_k: classes of each.
+        top_k: classes of each prediction.
         batch_size: images at a time.
 
     Yields:
-        For each path the prediction, or what is wrong with the file.
+        The prediction for each path, or what is wrong with the file.
     """
+    from resnet_jax.evaluation import FlipAveraged, predict_logits
+
     side = run.transform.resize
     # The files are resized as they are read, by the same filter as on the device.
     center = replace(run.transform, source=(side, side)).center
@@ -119,6 +117,7 @@ def predict(
 
 
 def _top(logits: np.ndarray, names: Sequence[str], count: int) -> list[tuple[str, float]]:
+    """Return names and probabilities of the likeliest classes."""
     exponentials = np.exp(logits.astype(np.float64) - logits.max())
     probabilities = exponentials / exponentials.sum()
     best = np.argsort(-probabilities, kind="stable")[:count]
@@ -126,10 +125,10 @@ def _top(logits: np.ndarray, names: Sequence[str], count: int) -> list[tuple[str
 
 
 def _find(images: Sequence[Path]) -> list[Path]:
-    """The files that are meant, in order.
+    """Return the files that the arguments stand for, in order.
 
     Raises:
-        ValueError: if there is none.
+        ValueError: if there are none.
     """
     found: list[Path] = []
     for path in images:
@@ -148,12 +147,18 @@ def _find(images: Sequence[Path]) -> list[Path]:
 
 
 def _print_lines(predictions: Iterator[Prediction]) -> None:
+    """Print one JSON object per prediction, as soon as it is made."""
     for image, classes in predictions:
         values = [{"class": name, "probability": probability} for name, probability in classes]
         print(json.dumps({"image": str(image), "predictions": values}), flush=True)
 
 
 def _print_table(predictions: Iterator[Prediction]) -> None:
+    """Print a table of all predictions."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
     table = Table("image", "class", "probability")
     table.columns[2].justify = "right"
     for image, classes in predictions:
@@ -173,12 +178,12 @@ def _print_table(predictions: Iterator[Prediction]) -> None:
 
 
 def work(options: Options) -> int:
-    """Does what the options say; returns the exit code."""
+    """Do what the options say; return the exit code."""
     options.check()
     paths = _find(options.images)
     if options.compile_cache:
         keep_compiled()
-    run = open_run(options.run, cast(Choice, options.checkpoint))
+    run = open_run(options.run, options.checkpoint)
     failures = 0
 
     def readable() -> Iterator[Prediction]:
@@ -196,9 +201,8 @@ def work(options: Options) -> int:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The command; returns its exit code."""
-    options = tyro.cli(Options, args=argv, description=__doc__)
-    return exit_code(lambda: work(options))
+    """Run the command; return its exit code."""
+    return cli.exit_code(lambda: work(cli.parse(Options, argv, description=__doc__)))
 
 
 if __name__ == "__main__":

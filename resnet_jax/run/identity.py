@@ -1,26 +1,47 @@
-"""What makes a run the same run: a checkpoint is gone on from only where all of it agrees."""
+"""What makes a run the same run: a checkpoint is resumed only where all of it agrees."""
 
 from __future__ import annotations
 
 import hashlib
 import importlib.metadata
-import json
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import jax
 
-from ..data import Arrays
-from ..data.base import array_digest
-from .checkpoints import CheckpointError
+from ..data import Arrays, array_digest
+from ..storage import to_plain
 
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "resnet-jax")
 _SHOWN = 4
 
 
+class IdentityError(ValueError):
+    """A run differs from the one that it wants to resume; the message names what differs."""
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What must be the same when a run is resumed.
+
+    Attributes:
+        values: JSON values, by name.
+        defaults: values of names that an older run has not saved, because they did not exist yet;
+            where a value is a mapping, the defaults of its entries.
+    """
+
+    values: Mapping[str, Any] = field(default_factory=dict)
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+
+    def __or__(self, other: Identity) -> Identity:
+        """Return both together; the other's values win."""
+        return Identity({**self.values, **other.values}, {**self.defaults, **other.defaults})
+
+
 def layout(tree: Any) -> dict[str, str]:
-    """Type and shape of every leaf, by its path.
+    """Return type and shape of every leaf, by its path.
 
     >>> layout({"fc": {"bias": jax.numpy.zeros(3)}})
     {'fc/bias': 'float32[3]'}
@@ -34,13 +55,13 @@ def layout(tree: Any) -> dict[str, str]:
 
 
 def describe(arrays: Arrays) -> str:
-    """Count and SHA-256 of images and labels, in their order."""
+    """Return count and SHA-256 of images and labels, in their order."""
     both = array_digest(arrays.images) + array_digest(arrays.labels)
     return f"{len(arrays)} images, {hashlib.sha256(both.encode()).hexdigest()}"
 
 
 def versions() -> dict[str, str]:
-    """Of the packages that compute, where they are installed."""
+    """Return the versions of the packages that compute, where they are installed."""
     found = {}
     for name in _PACKAGES:
         try:
@@ -50,36 +71,54 @@ def versions() -> dict[str, str]:
     return found
 
 
-def check_identity(saved: Mapping[str, Any], wanted: Mapping[str, Any], origin: Path) -> None:
-    """Raises unless a checkpoint belongs to the run that wants to resume from it.
+def check_identity(
+    saved: Mapping[str, Any], wanted: Identity, origin: Path, *, partial: bool = False
+) -> None:
+    """Raise unless a run that was saved is the one that wants to resume.
+
+    A value that the saved run lacks, because it is older than the option, counts as the default.
 
     Args:
         saved: the identity that was saved; JSON values.
-        wanted: the identity of the run; JSON values.
-        origin: where ``saved`` is from, for the message.
+        wanted: the identity of the run.
+        origin: where `saved` is from, for the message.
+        partial: `saved` holds other values, too, which are not compared.
 
     Raises:
-        CheckpointError: naming the values that differ.
+        IdentityError: naming the values that differ.
     """
-    wanted = json.loads(json.dumps(wanted))
+    values: dict[str, Any] = to_plain(wanted.values, "identity")
+    defaults: dict[str, Any] = to_plain(wanted.defaults, "identity")
+    before = {name: _completed(saved[name], defaults.get(name)) for name in saved}
+    for name in values.keys() & defaults.keys():
+        before.setdefault(name, defaults[name])
+    names = values.keys() if partial else before.keys() | values.keys()
     # First what was chosen, then the paths of leaves, which follow from it.
-    names = sorted(saved.keys() | wanted.keys(), key=lambda name: ("/" in name, name))
     differences = [
-        f"`{name}` was {saved.get(name)!r} and is now {wanted.get(name)!r}"
-        for name in names
-        if saved.get(name) != wanted.get(name)
+        f"`{name}` was {before.get(name)!r} and is now {values.get(name)!r}"
+        for name in sorted(names, key=lambda name: ("/" in name, name))
+        if before.get(name) != values.get(name)
     ]
     if differences:
         more = len(differences) - _SHOWN
         shown = "; ".join(differences[:_SHOWN]) + (f"; and {more} more" if more > 0 else "")
-        raise CheckpointError(
+        raise IdentityError(
             f"cannot resume from {origin}: {shown}. Give the same values, or start a new run in "
             "another run folder"
         )
 
 
+def _completed(value: Any, default: Any) -> Any:
+    """Return a saved mapping with the entries that it lacks."""
+    return {**default, **value} if isinstance(value, dict) and isinstance(default, dict) else value
+
+
 def changed_versions(saved: Mapping[str, str]) -> str:
-    """Says which packages have another version now than when a checkpoint was saved; or ``""``."""
+    """Say which packages have another version now than when a checkpoint was saved, or return ''.
+
+    Args:
+        saved: the versions then, by package.
+    """
     now = versions()
     return ", ".join(
         f"{name} {saved.get(name)} is now {now.get(name)}"

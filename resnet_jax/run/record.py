@@ -1,4 +1,4 @@
-"""What a run has recorded, beside its state: all that a checkpoint holds and a log shows."""
+"""What a run has recorded so far, beside its state: what a checkpoint holds and a log shows."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-import jax
 import numpy as np
 
-from ..training.plateau import PlateauState, ReduceLROnPlateau
+from ..training import PlateauState, ReduceLROnPlateau
 
 
 class History(NamedTuple):
@@ -32,24 +31,24 @@ class RunRecord:
     """A run so far.
 
     Attributes:
-        plateau: the controller's state.
+        steps_per_epoch: optimizer steps in an epoch.
+        plateau: the controller's state; None where nothing controls the learning rate.
         history: losses and accuracies.
-        learning_rates: of the controller during each finished epoch.
-        epoch_seconds: ``seconds`` at the end of each finished epoch.
+        learning_rates: the rate that each step used.
+        epoch_seconds: `seconds` at the end of each finished epoch.
         best_epoch: the first with the highest validation accuracy, from 1; 0 before there is one.
         best_step: optimizer steps done then.
-        seconds: of training and evaluation, over all parts of the run.
-        factors: of the schedule, one for each step of the whole run; None is without one.
+        seconds: time of training and evaluation, over all parts of the run.
     """
 
-    plateau: PlateauState
+    steps_per_epoch: int
+    plateau: PlateauState | None = None
     history: History = field(default_factory=lambda: History([], [], []))
     learning_rates: list[float] = field(default_factory=list)
     epoch_seconds: list[float] = field(default_factory=list)
     best_epoch: int = 0
     best_step: int = 0
     seconds: float = 0.0
-    factors: np.ndarray | None = None
 
     @property
     def step(self) -> int:
@@ -62,65 +61,69 @@ class RunRecord:
         return len(self.history.valid_accuracy)
 
     @property
-    def controlled_rate(self) -> float:
-        """The controller's learning rate now, which a schedule may multiply."""
-        return float(self.plateau.learning_rate)
+    def epoch_learning_rates(self) -> list[float]:
+        """The rate that the last step of each finished epoch used."""
+        return self.learning_rates[self.steps_per_epoch - 1 :: self.steps_per_epoch][: self.epoch]
 
-    def learning_rate(self, step: int, steps_per_epoch: int) -> float:
-        """In force at a step (from 1), which may be the next one."""
-        epoch = (step - 1) // steps_per_epoch
-        rate = self.learning_rates[epoch] if epoch < self.epoch else self.controlled_rate
-        return rate if self.factors is None else rate * float(self.factors[step - 1])
+    def place(self, step: int) -> str:
+        """Say where a step is in its epoch, for messages.
 
-    def last_learning_rates(self, steps_per_epoch: int) -> list[float]:
-        """In force at the last step of each finished epoch."""
-        ends = range(1, self.epoch + 1)
-        return [self.learning_rate(end * steps_per_epoch, steps_per_epoch) for end in ends]
+        Args:
+            step: counted from 1.
+        """
+        epoch, batch = divmod(step - 1, self.steps_per_epoch)
+        return f"step {step} (epoch {epoch + 1}, batch {batch + 1} of {self.steps_per_epoch})"
 
-    def end_epoch(self, train: float, valid: float) -> None:
-        """Records the accuracies (%) after an epoch's last step."""
+    def add_step(self, loss: float, learning_rate: float) -> dict[str, Any]:
+        """Record a step, and return its event for the log."""
+        self.history.minibatch_losses.append(loss)
+        self.learning_rates.append(learning_rate)
+        return self._step_event(self.step)
+
+    def add_epoch(self, train: float, valid: float) -> dict[str, Any]:
+        """Record the accuracies (%) after an epoch's last step, and return the event for the log."""
         if valid > max(self.history.valid_accuracy, default=-math.inf):
             self.best_epoch, self.best_step = self.epoch + 1, self.step
         self.history.train_accuracy.append(train)
         self.history.valid_accuracy.append(valid)
-        self.learning_rates.append(self.controlled_rate)
         self.epoch_seconds.append(self.seconds)
+        return self._epoch_event(self.epoch)
 
-    def step_event(self, step: int, steps_per_epoch: int) -> dict[str, Any]:
-        """What the log says of a step (from 1)."""
+    def _step_event(self, step: int) -> dict[str, Any]:
         return {
             "event": "step",
             "step": step,
-            "epoch": (step - 1) // steps_per_epoch + 1,
+            "epoch": (step - 1) // self.steps_per_epoch + 1,
             "loss": self.history.minibatch_losses[step - 1],
-            "learning_rate": self.learning_rate(step, steps_per_epoch),
+            "learning_rate": self.learning_rates[step - 1],
         }
 
-    def epoch_event(self, epoch: int, steps_per_epoch: int) -> dict[str, Any]:
-        """What the log says of a finished epoch (from 1)."""
+    def _epoch_event(self, epoch: int) -> dict[str, Any]:
         return {
             "event": "epoch",
-            "step": epoch * steps_per_epoch,
+            "step": epoch * self.steps_per_epoch,
             "epoch": epoch,
             "train_accuracy": self.history.train_accuracy[epoch - 1],
             "valid_accuracy": self.history.valid_accuracy[epoch - 1],
-            "learning_rate": self.learning_rate(epoch * steps_per_epoch, steps_per_epoch),
+            "learning_rate": self.learning_rates[epoch * self.steps_per_epoch - 1],
             "seconds": self.epoch_seconds[epoch - 1],
         }
 
-    def events(self, steps_per_epoch: int) -> Iterator[dict[str, Any]]:
-        """The whole log."""
+    def events(self) -> Iterator[dict[str, Any]]:
+        """Yield the whole log."""
         for step in range(1, self.step + 1):
-            yield self.step_event(step, steps_per_epoch)
-            epoch, rest = divmod(step, steps_per_epoch)
+            yield self._step_event(step)
+            epoch, rest = divmod(step, self.steps_per_epoch)
             if rest == 0 and epoch <= self.epoch:
-                yield self.epoch_event(epoch, steps_per_epoch)
+                yield self._epoch_event(epoch)
 
     def to_json(self) -> dict[str, Any]:
-        """As JSON values, exactly."""
-        plateau = {name: leaf.item() for name, leaf in vars(self.plateau).items()}
-        if not math.isfinite(plateau["best"]):
-            plateau["best"] = None
+        """Return the record as JSON values, exactly."""
+        plateau = None
+        if self.plateau is not None:
+            plateau = {name: np.asarray(leaf).item() for name, leaf in vars(self.plateau).items()}
+            if not math.isfinite(plateau["best"]):
+                plateau["best"] = None
         return {
             "step": self.step,
             "epoch": self.epoch,
@@ -135,50 +138,54 @@ class RunRecord:
 
     @classmethod
     def from_json(
-        cls,
-        values: Mapping[str, Any],
-        controller: ReduceLROnPlateau,
-        steps_per_epoch: int,
-        *,
-        factors: np.ndarray | None = None,
+        cls, values: Mapping[str, Any], controller: ReduceLROnPlateau | None, steps_per_epoch: int
     ) -> RunRecord:
-        """The record of which ``values`` are the JSON, and ``factors`` the schedule's.
+        """Return the record that `values` are the JSON of.
+
+        Args:
+            values: of `to_json`.
+            controller: of the run, if it has one.
+            steps_per_epoch: of the run.
 
         Raises:
-            ValueError: if they are of no run with such epochs.
+            ValueError: if they are not of a run with such epochs.
         """
         try:
-            saved = values["plateau"]
-            with jax.enable_x64(True):
-                plateau = controller.init(float(saved["learning_rate"]))
-                fields = {
-                    name: np.asarray(value, dtype=getattr(plateau, name).dtype).reshape(())
-                    for name, value in saved.items()
-                    if value is not None
-                }
             record = cls(
-                plateau=plateau.replace(**fields),  # type: ignore[attr-defined]
+                steps_per_epoch,
+                plateau=None if controller is None else _plateau(values["plateau"], controller),
                 history=History(**{key: _floats(v) for key, v in values["history"].items()}),
                 learning_rates=_floats(values["learning_rates"]),
                 epoch_seconds=_floats(values["epoch_seconds"]),
                 best_epoch=int(values["best_epoch"]),
                 best_step=int(values["best_step"]),
                 seconds=float(values["seconds"]),
-                factors=factors,
             )
         except (KeyError, TypeError, AttributeError, OverflowError) as error:
             raise ValueError(f"it is not the record of a run: {error}") from error
-        per_epoch = (record.history.train_accuracy, record.learning_rates, record.epoch_seconds)
         # An epoch whose last step is done may still wait for its evaluation.
         begun = record.step - record.epoch * steps_per_epoch
-        if any(len(numbers) != record.epoch for numbers in per_epoch) or not (
-            0 <= begun <= steps_per_epoch
+        if (
+            len(record.learning_rates) != record.step
+            or len(record.history.train_accuracy) != record.epoch
+            or len(record.epoch_seconds) != record.epoch
+            or not 0 <= begun <= steps_per_epoch
         ):
             raise ValueError(
                 f"{record.step} losses and {record.epoch} accuracies do not go together at "
                 f"{steps_per_epoch} steps an epoch"
             )
         return record
+
+
+def _plateau(saved: Mapping[str, Any], controller: ReduceLROnPlateau) -> PlateauState:
+    fresh = controller.init(float(saved["learning_rate"]))
+    fields = {
+        name: np.asarray(value, dtype=np.asarray(getattr(fresh, name)).dtype).reshape(())
+        for name, value in saved.items()
+        if value is not None
+    }
+    return fresh.replace(**fields)  # type: ignore[attr-defined]
 
 
 def _floats(values: Any) -> list[float]:

@@ -5,17 +5,10 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from tiny_runs import create_small_model, write_run
-
-from experiments import recipe
+from tiny_runs import write_run
 
 # The torch twin.
 sys.path.append(str(Path(__file__).parents[1] / "parity"))
-
-
-@pytest.fixture
-def small_networks(monkeypatch):
-    monkeypatch.setattr(recipe, "create_model", create_small_model)
 
 
 @pytest.fixture(scope="session")

@@ -6,23 +6,25 @@ import re
 import pytest
 
 from experiments import compare
-from resnet_jax.run import Logbook
+from experiments.run_log import differences, read_run
+from resnet_jax.run import RunFolder
+from resnet_jax.run.sinks import JsonLines
 
 
 def make_run(folder, *, epochs=2, steps=3, extra=0, finished=True, **config):
     """A run folder; each epoch is better, and ``extra`` steps are of one that is not finished."""
-    folder.mkdir(parents=True)
     values = {"variant": "resnet34", "lr": 0.1, "run_dir": str(folder), **config}
-    (folder / "config.json").write_text(json.dumps(values))
-    logbook = Logbook(folder / "metrics.jsonl")
+    with RunFolder(folder) as run:
+        run.begin(values)
+    log = JsonLines(folder / "metrics.jsonl")
     for step in range(1, epochs * steps + extra + 1):
         epoch = (step - 1) // steps + 1
         event = {"step": step, "epoch": epoch, "learning_rate": values["lr"]}
-        logbook.write({"event": "step", "loss": 1 / step, **event})
+        log.log({"event": "step", "loss": 1 / step, **event})
         if step == epoch * steps:
             valid = {"train_accuracy": 80.0 + epoch, "valid_accuracy": 70.0 + epoch}
-            logbook.write({"event": "epoch", "seconds": 60.0 * epoch, **event, **valid})
-    logbook.flush()
+            log.log({"event": "epoch", "seconds": 60.0 * epoch, **event, **valid})
+    log.flush()
     if finished:
         report = {"test_accuracy": 0.705, "images_per_second": 55.4}
         report["valid_accuracy"] = [(70 + epoch) / 100 for epoch in range(1, epochs + 1)]
@@ -62,6 +64,14 @@ def test_finished_and_unfinished(tmp_path, capsys):
     assert "| lr | 0.1 | 0.01 |" in text
 
 
+def test_an_option_that_an_older_run_lacks_has_its_default(tmp_path):
+    older = read_run(make_run(tmp_path / "older"), "older")
+    same = read_run(make_run(tmp_path / "same", optimizer="sgd", track=["tensorboard"]), "same")
+    other = read_run(make_run(tmp_path / "other", optimizer="lamb"), "other")
+    assert differences([older, same]) == {}
+    assert differences([older, other]) == {"optimizer": ["sgd", "lamb"]}
+
+
 def test_without_a_folder_nothing_is_written(tmp_path, capsys):
     run = make_run(tmp_path / "run")
     before = sorted(tmp_path.rglob("*"))
@@ -75,7 +85,7 @@ def test_a_first_epoch_is_compared_by_iterations(tmp_path):
     run = make_run(tmp_path / "run", epochs=0, extra=2, finished=False)
     with (run / "metrics.jsonl").open("a") as file:
         file.write('{"event": "st')
-    log = compare.read_run(run, "run")
+    log = read_run(run, "run")
     assert log.steps_per_epoch is None
     assert log.summary()["best_epoch"] is None
     compare.draw([log], tmp_path / "out")
@@ -87,7 +97,7 @@ def test_a_report_from_before_a_resume_is_not_the_runs(tmp_path):
     report = json.loads((run / "report.json").read_text())
     report["valid_accuracy"] = report["valid_accuracy"][:2]
     (run / "report.json").write_text(json.dumps(report))
-    assert compare.read_run(run, "run").summary()["test_accuracy"] is None
+    assert read_run(run, "run").summary()["test_accuracy"] is None
 
 
 def test_runs_of_one_name(tmp_path):
@@ -113,7 +123,7 @@ def remove(file):
 
 
 MISTAKES = {
-    "missing": (lambda folder: None, r"`runs` \(=.*run\) is not a folder"),
+    "missing": (lambda folder: None, r"`run` \(=.*run\) does not exist"),
     "no config": (remove("config.json"), "is not a run folder: it has no config.json"),
     "no log": (remove("metrics.jsonl"), "is not a run folder: it has no metrics.jsonl"),
     "empty": (spoil("metrics.jsonl", ""), "has not made a step yet"),

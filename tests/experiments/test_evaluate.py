@@ -1,7 +1,6 @@
 """What an evaluation leaves in a run folder, with a network that is compiled in a moment."""
 
 import io
-import json
 
 import jax
 import numpy as np
@@ -14,16 +13,10 @@ from sklearn.datasets import load_digits
 from experiments.evaluate import evaluate
 from resnet_jax.data import Arrays, Dataset, Transform
 from resnet_jax.evaluation import FlipAveraged
-from resnet_jax.run import (
-    FitResult,
-    History,
-    Logbook,
-    Reporter,
-    event_files,
-    read_event_file,
-    read_log,
-)
+from resnet_jax.run import FitResult, History, Reporter, RunFolder, Sink, SinkGroup
 from resnet_jax.training import TrainState
+
+FIGURES = ("loss", "accuracy", "learning_rate", "examples", "confusion_matrix", "calibration")
 
 
 class Two(nn.Module):
@@ -40,6 +33,19 @@ class Two(nn.Module):
     def __call__(self, x, train=False):
         del train
         return self.fc(self.features(x)["layer2"].mean((1, 2)))
+
+
+class Notes(Sink):
+    """Keeps what it gets."""
+
+    def __init__(self):
+        self.events, self.figures = [], {}
+
+    def log(self, event):
+        self.events.append(event)
+
+    def figure(self, name, figure, step):
+        self.figures[name] = step
 
 
 @pytest.fixture(scope="module", params=[False, True], ids=("plain", "flipped"))
@@ -61,13 +67,13 @@ def run(request, tmp_path_factory):
     params = model.init(jax.random.key(0), np.zeros((1, 8, 8, 1), np.float32))["params"]
     state = TrainState(step=np.int32(4), params=params, batch_stats={}, opt_state=())
     losses = [2.0, 1.5, 1.0, 0.5]
-    logbook = Logbook(folder / "metrics.jsonl")
+    run_folder = RunFolder(folder)
     for step, loss in enumerate(losses, start=1):
-        logbook.write({"event": "step", "step": step, "loss": loss, "learning_rate": 0.1 / step})
-    logbook.flush()
+        run_folder.log({"event": "step", "step": step, "loss": loss, "learning_rate": 0.1 / step})
     output = io.StringIO()
+    notes = Notes()
     evaluate(
-        folder,
+        run_folder,
         model=FlipAveraged(model) if request.param else model,
         result=FitResult(
             History(losses, [50.0, 60.0], [40.0, 70.0]), state, [0.05, 0.025], 2, 4, 9.0, None
@@ -77,14 +83,15 @@ def run(request, tmp_path_factory):
         random_seed=None,
         batch_size=40,
         config={"variant": "two", "lr": 0.1},
+        sinks=SinkGroup([notes]),
         reporter=Reporter(Console(file=output)),
     )
-    return folder, output.getvalue()
+    return run_folder, output.getvalue(), notes
 
 
 def test_the_report_is_of_the_test_images(run):
-    folder, output = run
-    report = json.loads((folder / "report.json").read_text())
+    folder, output, _ = run
+    report = folder.read_report()
     matrix = np.array(report["confusion_matrix"])
     assert matrix.sum() == 40
     assert report["test_accuracy"] == matrix.trace() / 40
@@ -93,24 +100,25 @@ def test_the_report_is_of_the_test_images(run):
     assert f"Test accuracy {100 * report['test_accuracy']:.2f}%" in output
 
 
-def test_the_log_and_the_event_file_end_with_the_test(run):
-    folder, _ = run
-    percent = 100 * json.loads((folder / "report.json").read_text())["test_accuracy"]
-    *_, last = read_log(folder / "metrics.jsonl")
-    assert last == {"event": "test", "step": 4, "test_accuracy": percent}
-    (path,) = event_files(folder)
-    *_, scalar = read_event_file(path)
-    assert scalar[:3] == ("accuracy/test", 4, float(np.float32(percent)))
+def test_the_log_and_the_sinks_get_the_test(run):
+    folder, _, notes = run
+    event = {
+        "event": "test",
+        "step": 4,
+        "test_accuracy": 100 * folder.read_report()["test_accuracy"],
+    }
+    assert list(folder.read_log())[-1] == event
+    assert notes.events == [event]
+    assert notes.figures == dict.fromkeys((*FIGURES, "grad_cam"), 4)
 
 
 def test_figures_and_page(run):
-    folder, _ = run
-    names = ("loss", "accuracy", "learning_rate", "examples", "confusion_matrix", "calibration")
-    for name in (*names, "grad_cam"):
-        with Image.open(folder / "figures" / f"{name}.png") as image:
+    path = run[0].path
+    for name in (*FIGURES, "grad_cam"):
+        with Image.open(path / "figures" / f"{name}.png") as image:
             assert image.width == 990
-        assert (folder / "figures" / f"{name}.pdf").read_bytes().startswith(b"%PDF")
-    text = (folder / "report.html").read_text()
+        assert (path / "figures" / f"{name}.pdf").read_bytes().startswith(b"%PDF")
+    text = (path / "report.html").read_text()
     assert "<title>two on digits</title>" in text
     # That of the second stage are of two by two places.
     assert "Grad-CAM of layer1," in text

@@ -15,8 +15,6 @@ from torch_twin import to_nchw, twin_of
 from experiments import export
 from resnet_jax.data import Transform
 
-pytestmark = pytest.mark.usefixtures("small_networks")
-
 IMAGES = np.random.default_rng(0).integers(0, 256, (5, 8, 8, 1), dtype=np.uint8)
 TRANSFORM = Transform(source=(8, 8), resize=12, crop=10, mean=(0.3054,), std=(0.3757,))
 

@@ -1,6 +1,5 @@
 """The real job on full-size real images: an hour on two cores, so run it by ``-m slow``."""
 
-import dataclasses
 import json
 from pathlib import Path
 
@@ -8,6 +7,7 @@ import numpy as np
 import pytest
 
 from experiments import cifar_resnet34
+from experiments.flat import override
 
 FOLDER = Path("/usr/share/datasets/fashion-mnist")
 
@@ -19,7 +19,7 @@ def test_resnet34_learns_fashion_mnist(tmp_path):
     accuracies = []
     for seed in (123, 124):
         run_dir = tmp_path / str(seed)
-        config = dataclasses.replace(
+        config = override(
             cifar_resnet34.CONFIG,
             dataset="fashion_mnist",
             archive=FOLDER,

@@ -10,20 +10,22 @@ import numpy as np
 import pytest
 from PIL import Image
 from sklearn.datasets import load_digits
-from tiny_runs import create_small_model, random_variables
+from tiny_runs import random_variables
 
 import resnet_jax as rj
-from experiments import finetune, predict, recipe
-from experiments.runs import open_run
+from experiments import finetune, predict
+from experiments.load_run import open_run
+from experiments.train import train
 
-pytestmark = pytest.mark.usefixtures("small_networks")
-
-OPTIONS = ["--stem", "cifar", "--resize", "10", "--crop", "8", "--batch-size", "8"]
+OPTIONS = [
+    *("--variant", "resnet18", "--stem", "cifar", "--base-planes", "4"),
+    *("--resize", "10", "--crop", "8", "--batch-size", "8"),
+]
 
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory):
-    model = create_small_model("", 7, stem="cifar")
+    model = rj.resnet18(7, stem="cifar", base_planes=4)
     path = tmp_path_factory.mktemp("weights") / "grey.safetensors"
     variables = random_variables(model, 0, 1)
     rj.save_weights(path, model, variables)
@@ -49,7 +51,7 @@ def run(weights, images, run_dir, *arguments):
     return finetune.main([*paths, *OPTIONS, *arguments])
 
 
-def test_a_whole_run(weights, images, tmp_path, capsys, monkeypatch):
+def test_a_whole_run(weights, images, tmp_path, capsys):
     folder = tmp_path / "run"
     options = ["--freeze", "layer3", "--epochs", "1", "--lr", "0.1"]
     assert run(weights, images, folder, *options) == 0
@@ -68,7 +70,7 @@ def test_a_whole_run(weights, images, tmp_path, capsys, monkeypatch):
             pairs = zip(
                 jax.tree.leaves(part), jax.tree.leaves(start[collection][name]), strict=True
             )
-            learns = name in ("layer4_0", "fc")
+            learns = name in ("layer4_0", "layer4_1", "fc")
             assert all(np.array_equal(*pair) for pair in pairs) != learns, (collection, name)
 
     # The other tools take the run.
@@ -85,19 +87,19 @@ def test_a_whole_run(weights, images, tmp_path, capsys, monkeypatch):
     assert run(weights, images, folder, *options, "--resume", "--freeze", "none") == 2
     assert "`freeze` was 'layer3' and is now 'none'" in capsys.readouterr().err
     evaluated = []
-    monkeypatch.setattr(recipe, "evaluate", lambda *_, result, **__: evaluated.append(result))
-    assert run(weights, images, folder, *options, "--resume", "--epochs", "2") == 0
+    again = config_of(weights, images, "--run-dir", folder, *options, "--resume", "--epochs", "2")
+    train(again, evaluate=lambda *_, result, **__: evaluated.append(result))
     assert len(evaluated[0].history.valid_accuracy) == 2
 
 
 def config_of(weights, images, *arguments):
     paths = ["--weights", str(weights), "--data-dir", str(images)]
-    return finetune.parse([*paths, *OPTIONS, *arguments])
+    return finetune.parse([*paths, *OPTIONS, *map(str, arguments)])
 
 
 def test_rates():
     config = config_of("w.pth", ".", "--backbone-rate", "0.5", "--layer-decay", "0.5")
-    assert config.factors == {
+    assert config.weights.factors == {
         "head": 1.0,
         "layer4": 0.5,
         "layer3": 0.25,
@@ -105,7 +107,7 @@ def test_rates():
         "layer1": 0.0625,
         "stem": 0.03125,
     }
-    frozen = config_of("w.pth", ".", "--freeze", "backbone").factors
+    frozen = config_of("w.pth", ".", "--freeze", "backbone").weights.factors
     assert frozen.pop("head") == 1.0
     assert set(frozen.values()) == {0.0}
 
@@ -122,12 +124,13 @@ def test_rates():
 )
 def test_channels_and_normalisation_are_the_weights(weights, images, file, normalise, mean):
     path = weights.with_name(f"{file}.safetensors")
-    task, dataset = finetune.load_job(config_of(path, images, "--normalise", normalise))
+    task, dataset, facts = config_of(path, images, "--normalise", normalise).build()
     channels = 3 if file == "colour" else 1
     assert task.train.images.shape == (42, 10, 10, channels)
     assert len(task.valid) == 4
     measured = (task.train.images / 255).mean((0, 1, 2))
     assert dataset.mean == pytest.approx(tuple(measured) if mean is None else mean)
+    assert facts == (("nought", "one"), 10, dataset.mean, dataset.std)
     logits = jax.eval_shape(task.model.apply, task.variables, jnp.zeros((1, 8, 8, channels)))
     assert logits.shape == (1, 2)
 
@@ -137,6 +140,7 @@ MISTAKES = {
     "--normalise mine": r"`normalise` \(='mine'\) must be one of auto, imagenet, ",
     "--backbone-rate 0": r"`backbone_rate` \(=0.0\) .* --freeze backbone keeps",
     "--layer-decay 2": r"`layer_decay` \(=2.0\) must be above 0 and at most 1",
+    "--optimizer lamb --nesterov": r"`nesterov` .* is not an option of lamb",
     "--lr 0": r"`lr` \(=0.0\) must be finite and above 0",
     "--weights none.safetensors": r"none.safetensors\) does not exist",
     "--weights none.txt": r"must end in .safetensors, .pth or .pt",

@@ -6,6 +6,7 @@ import json
 import re
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 from PIL import Image
@@ -13,11 +14,8 @@ from sklearn.datasets import load_digits
 from tiny_runs import BEST, LAST
 
 from experiments import predict
-from experiments.runs import open_run
+from experiments.load_run import open_run
 from resnet_jax.data import Transform
-from resnet_jax.evaluation.predict import _batch_logits
-
-pytestmark = pytest.mark.usefixtures("small_networks")
 
 
 @pytest.fixture(scope="module")
@@ -57,8 +55,7 @@ def lines(capsys):
 
 @pytest.mark.parametrize(("options", "step"), [([], BEST), (["--checkpoint", "last"], LAST)])
 def test_json_lines(tiny, images, capsys, options, step):
-    """All files of a folder but the damaged one, in order, three at a time; one compilation."""
-    programs = _batch_logits._cache_size()
+    """All files of a folder but the damaged one, in order, three at a time."""
     options = [*options, "--format", "jsonl", "--top-k", "3", "--batch-size", "3"]
     assert run(tiny, images, *options) == 1
     output = capsys.readouterr()
@@ -70,7 +67,19 @@ def test_json_lines(tiny, images, capsys, options, step):
         assert [p["class"] for p in result["predictions"]] == [name for name, _ in wanted]
         shares = [p["probability"] for p in result["predictions"]]
         assert shares == pytest.approx([share for _, share in wanted], abs=1e-5)
-    assert _batch_logits._cache_size() == programs + 1
+
+
+def test_one_compilation_serves_every_batch(tiny, images, caplog):
+    run = open_run(tiny.folder)
+    paths = [images / f"{index}.png" for index in (0, 1, 2, 3, 4, 6)]
+    with jax.log_compiles():
+        before = list(predict.predict(run, paths[:4], batch_size=4))
+        assert "Finished XLA compilation" in caplog.text
+        caplog.clear()
+        again = list(predict.predict(run, paths, batch_size=4))
+    assert "Finished XLA compilation" not in caplog.text
+    assert again[:4] == before
+    assert len(again) == 6
 
 
 def test_a_table(tiny, images, capsys):

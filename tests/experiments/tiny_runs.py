@@ -1,26 +1,25 @@
 """The folder of a tiny run, written without a training: as a recipe leaves it, for its users."""
 
-import dataclasses
-import json
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 import resnet_jax as rj
-from experiments import recipe
-from resnet_jax.run import CheckpointStore
+from experiments.flat import flatten, override
+from experiments.recipe import Recipe
+from resnet_jax.run import RunFolder
 from resnet_jax.run.identity import layout
 from resnet_jax.training import TrainState
 
-CONFIG = recipe.Recipe(dataset="digits", stem="cifar", resize=12, crop=10)
+CONFIG = override(
+    Recipe(), variant="resnet18", stem="cifar", base_planes=4, dataset="digits", resize=12, crop=10
+)
 BEST, LAST = 20, 40
 
 
-def create_small_model(variant, num_classes, **options):
-    """Four narrow blocks under every variant's name."""
-    del variant
-    return rj.ResNet(rj.BasicBlock, (1, 1, 1, 1), num_classes, **options | {"base_planes": 4})
+def create_small_model(num_classes):
+    """Four narrow blocks."""
+    return rj.ResNet(rj.BasicBlock, (1, 1, 1, 1), num_classes, base_planes=16)
 
 
 def random_variables(model, seed, channels):
@@ -38,21 +37,21 @@ def random_variables(model, seed, channels):
     return jax.tree_util.tree_map_with_path(draw, shapes)
 
 
-def write_run(folder, config=CONFIG, *, classes=10, channels=1, best_step=BEST, ema=False):
-    """Two checkpoints; returns the model and the variables of each by its step."""
-    model = create_small_model("", classes, stem=config.stem)
-    folder.mkdir(parents=True)
-    (folder / "config.json").write_text(json.dumps(dataclasses.asdict(config), default=str))
+def write_run(path, config=CONFIG, *, classes=10, channels=1, best_step=BEST, ema=False, data=None):
+    """Write two checkpoints; return the model and the variables of each by its step."""
+    model = config.model.build(classes)
     variables = {}
-    with CheckpointStore(folder / "checkpoints") as store:
-        for step in (BEST, LAST):
-            variables[step] = random_variables(model, step, channels)
-            state = TrainState(
-                step=jnp.int32(step),
-                opt_state={"trace": jnp.zeros(3)},
-                **(random_variables(model, 7, channels) if ema else variables[step]),
-                ema=variables[step] if ema else {},
-            )
-            progress = {"best_step": best_step, "identity": layout(state)}
-            store.save(state, progress, best_step=best_step)
+    with RunFolder(path) as folder:
+        folder.begin(flatten(config), data=data)
+        with folder.checkpoints as store:
+            for step in (BEST, LAST):
+                variables[step] = random_variables(model, step, channels)
+                state = TrainState(
+                    step=jnp.int32(step),
+                    opt_state={"trace": jnp.zeros(3)},
+                    **(random_variables(model, 7, channels) if ema else variables[step]),
+                    ema=variables[step] if ema else {},
+                )
+                progress = {"best_step": best_step, "identity": layout(state)}
+                store.save(state, progress, best_step=best_step)
     return model, variables

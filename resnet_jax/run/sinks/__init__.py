@@ -2,5 +2,6 @@
 
 from .base import RunStart, Sink, SinkGroup
 from .jsonl import JsonLines, read_log
+from .tensorboard import TensorBoard
 
-__all__ = ["JsonLines", "RunStart", "Sink", "SinkGroup", "read_log"]
+__all__ = ["JsonLines", "RunStart", "Sink", "SinkGroup", "TensorBoard", "read_log"]

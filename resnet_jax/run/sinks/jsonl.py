@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ...storage import atomic_path, dumps, to_disk
+from .append import append
 from .base import RunStart, Sink
 from .event_file import EventFile
 
@@ -51,15 +52,7 @@ class JsonLines(Sink):
         """
         if not self._pending:
             return
-        with self.path.open("ab") as file:
-            end = file.tell()
-            try:
-                file.write("".join(self._pending).encode())
-                to_disk(file)
-            except OSError:
-                # A part of it may be there, and all of it is written again by the next flush.
-                file.truncate(end)
-                raise
+        append(self.path, "".join(self._pending).encode())
         self._pending.clear()
 
     def finish(self) -> None:

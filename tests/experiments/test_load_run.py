@@ -1,7 +1,6 @@
 """A run folder opened again: which checkpoint, and one line for each that is no run."""
 
 import json
-import re
 import shutil
 
 import jax
@@ -9,10 +8,8 @@ import numpy as np
 import pytest
 from tiny_runs import BEST, LAST, write_run
 
-from experiments.runs import DataFacts, RunError, exit_code, open_run
-from resnet_jax.run import CheckpointError
-
-pytestmark = pytest.mark.usefixtures("small_networks")
+from experiments.load_run import open_run
+from resnet_jax.run import CheckpointError, DataFacts, RunError
 
 
 def assert_equal(one, two):
@@ -39,9 +36,8 @@ def test_averages_are_what_was_evaluated(tmp_path):
 
 
 def test_data_of_its_own(tmp_path):
-    write_run(tmp_path / "run", classes=2, channels=3)
     facts = DataFacts(("cat", "dog"), 12, (0.1, 0.2, 0.3), (0.4, 0.5, 0.6))
-    facts.save(tmp_path / "run")
+    write_run(tmp_path / "run", classes=2, channels=3, data=facts)
     run = open_run(tmp_path / "run")
     assert run.data == facts
     assert run.transform.source == (12, 12)
@@ -134,20 +130,3 @@ def test_no_run(kind, copy, tmp_path):
 def test_another_checkpoint(tiny):
     with pytest.raises(ValueError, match=r"`checkpoint` \(='first'\) must be one of best, last"):
         open_run(tiny.folder, "first")
-
-
-@pytest.mark.parametrize(
-    ("error", "code", "message"),
-    [
-        (ValueError("two\nlines"), 2, "error: two lines"),
-        (FileExistsError("there"), 2, "error: there"),
-        (KeyboardInterrupt(), 130, "stopped by SIGINT"),
-    ],
-)
-def test_exit_codes(error, code, message, capsys):
-    def work():
-        raise error
-
-    assert exit_code(work) == code
-    assert re.fullmatch(message + "\n", capsys.readouterr().err)
-    assert exit_code(lambda: 1) == 1

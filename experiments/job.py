@@ -1,0 +1,166 @@
+"""What every training shares: its options, their checks, and the task that they make."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
+
+import optax
+from flax import linen as nn
+from jax import Array
+
+from resnet_jax.data import Arrays, Dataset, Transform
+from resnet_jax.models import ResNet
+from resnet_jax.run import DataFacts, FitConfig, Task, steps_per_epoch
+
+from .choices import check_choices
+from .options import ImageOptions, ModelOptions
+from .run_options import DeviceOptions, EvaluationOptions, RunOptions
+from .training_options import OptimizerOptions, ScheduleOptions, TrainingOptions
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+CreateModel = Callable[[int], ResNet]
+"""A function from the number of classes to the network."""
+
+
+class Built(NamedTuple):
+    """What a job makes of its options.
+
+    Attributes:
+        task: what is trained on what.
+        dataset: its classes and statistics, and the test images.
+        facts: what the run folder must keep to use the network; None if the data set's name says
+            it.
+    """
+
+    task: Task
+    dataset: Dataset
+    facts: DataFacts | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job(ABC):
+    """The options of a training, whatever its data and initial weights."""
+
+    model: ModelOptions = field(default_factory=ModelOptions)
+    images: ImageOptions = field(default_factory=ImageOptions)
+    training: TrainingOptions = field(default_factory=TrainingOptions)
+    optimizer: OptimizerOptions = field(default_factory=OptimizerOptions)
+    schedule: ScheduleOptions = field(default_factory=ScheduleOptions)
+    evaluation: EvaluationOptions = field(default_factory=EvaluationOptions)
+    devices: DeviceOptions = field(default_factory=DeviceOptions)
+    run: RunOptions = field(default_factory=RunOptions)
+
+    @property
+    def is_tutorial(self) -> bool:
+        """Whether everything is done as the reference does it, slips included."""
+        return False
+
+    def check(self) -> FitConfig:
+        """Find what is wrong with the options by themselves.
+
+        Returns:
+            The part of them that configures the loop.
+
+        Raises:
+            ValueError: naming the option, its value and what would work.
+        """
+        check_choices(self)
+        self.optimizer.build()
+        self.training.check()
+        self.schedule.check(self.training.epochs)
+        self.model.check()
+        self.images.check()
+        return FitConfig(
+            epochs=self.training.epochs,
+            batch_size=self.training.batch_size,
+            eval_batch_size=self.evaluation.eval_batch_size,
+            seed=self.training.seed,
+            scheduler_on=self.schedule.scheduler_on,
+            evaluate_as_trained=self.is_tutorial,
+            ema_decay=self.training.ema_decay,
+            accumulate_steps=self.training.accumulate_steps,
+            resident_gigabytes=self.devices.resident_gigabytes,
+            log_every=self.run.log_every,
+            checkpoint_every=self.run.checkpoint_every,
+            checkpoint_minutes=self.run.checkpoint_minutes,
+            parallel=self.devices.parallel,
+        )
+
+    @abstractmethod
+    def build(self, create_model: CreateModel | None = None) -> Built:
+        """Read the data and make the task.
+
+        Args:
+            create_model: makes the network; None makes that of the options.
+
+        Raises:
+            ValueError: if the data or the weights cannot be used.
+        """
+
+    def build_transform(self, dataset: Dataset) -> Transform:
+        """Make the transform of the training images.
+
+        Args:
+            dataset: the data set, whose training images have one size.
+        """
+        _, height, width, _ = dataset.train.images.shape
+        return self.images.build((height, width), dataset.mean, dataset.std)
+
+    def build_test_transform(self, dataset: Dataset) -> Transform:
+        """Make the transform of the test images.
+
+        Args:
+            dataset: the data set, whose training images have one size.
+        """
+        transform = self.build_transform(dataset)
+        if not self.is_tutorial:
+            return transform
+        channels = len(dataset.mean)
+        return replace(transform, mean=IMAGENET_MEAN[:channels], std=IMAGENET_STD[:channels])
+
+    def build_task(
+        self,
+        dataset: Dataset,
+        *,
+        train: Arrays,
+        valid: Arrays,
+        model: nn.Module,
+        tx: optax.GradientTransformation,
+        variables: Mapping[str, Any] | None = None,
+    ) -> Task:
+        """Make the task.
+
+        Args:
+            dataset: its classes and statistics.
+            train: images to train on.
+            valid: images to validate on.
+            model: the network.
+            tx: the optimizer.
+            variables: variables to start from; None initialises new ones.
+        """
+        transform = self.build_transform(dataset)
+
+        def random_crop(images: Array, labels: Array, keys: Array) -> tuple[Array, Array]:
+            return transform.random(images, keys), labels
+
+        def center_crop(images: Array, labels: Array, keys: Array) -> tuple[Array, Array]:
+            return transform.center(images), labels
+
+        steps = steps_per_epoch(len(train), self.training.batch_size)
+        return Task(
+            model=model,
+            tx=tx,
+            controller=self.schedule.build_controller(inverted=self.is_tutorial),
+            train=train,
+            valid=valid,
+            prepare=self.images.build_pipeline(transform, len(dataset.class_names)),
+            prepare_valid=random_crop if self.is_tutorial else center_crop,
+            schedule=self.schedule.build(self.training.epochs, steps),
+            loss_fn=self.training.build(),
+            variables=variables,
+        )

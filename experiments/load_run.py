@@ -1,0 +1,97 @@
+"""Open the run folder that a training has written: its network, weights and class names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+
+from resnet_jax.data import DATASETS, Transform
+from resnet_jax.models import ResNet
+from resnet_jax.run import DataFacts, RunError, RunFolder
+
+from .options import ImageOptions, ModelOptions
+
+Checkpoint = Literal["best", "last"]
+"""The checkpoint of the epoch with the highest validation accuracy so far, or the newest whole."""
+
+NETWORK_OPTIONS = tuple(field.name for field in fields(ModelOptions))
+REQUIRED = ("variant", "dataset", "resize", "crop")
+"""Options without which a `config.json` describes no run."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A trained network and what belongs to it.
+
+    Attributes:
+        folder: the run folder.
+        step: optimizer steps of the checkpoint.
+        config: the flat options that the run was started with; JSON values.
+        model: the network.
+        variables: its `params` and `batch_stats` of the checkpoint, on the default device.
+        data: class names, image size and normalisation.
+        transform: transform of images of the run's own size; validation used its `center`.
+    """
+
+    folder: Path
+    step: int
+    config: Mapping[str, Any]
+    model: ResNet
+    variables: Mapping[str, Any]
+    data: DataFacts
+    transform: Transform
+
+
+def open_run(path: Path, checkpoint: Checkpoint = "best") -> Run:
+    """Read a run and one of its checkpoints; nothing in the folder is changed.
+
+    Args:
+        path: a folder that a training has written; the run may still be going on.
+        checkpoint: which checkpoint.
+
+    Raises:
+        RunError: if there is no such run.
+        CheckpointError: if it has no such checkpoint, or none that is whole.
+        ValueError: for another `checkpoint`.
+    """
+    folder = RunFolder(path)
+    config = folder.read_config()
+    for name in REQUIRED:
+        if name not in config:
+            raise RunError(f"the configuration of {path} lacks {name!r}; it is of another version")
+    data = _data_facts(folder, config)
+    try:
+        network = {name: config[name] for name in NETWORK_OPTIONS if name in config}
+        model = ModelOptions(**network).build(len(data.class_names))
+        images = ImageOptions(resize=config["resize"], crop=config["crop"])
+        transform = images.build((data.side, data.side), data.mean, data.std)
+    except (ValueError, TypeError, KeyError) as error:
+        raise RunError(f"the configuration of {path} cannot be used: {error}") from error
+    step = folder.checkpoints.choose(checkpoint)
+    image = jnp.zeros((1, 32, 32, len(data.mean)))
+    shapes = jax.eval_shape(model.init, jax.random.key(0), image)
+    variables = folder.checkpoints.read_variables(step, shapes)
+    return Run(path, step, config, model, jax.device_put(variables), data, transform)
+
+
+def _data_facts(folder: RunFolder, config: Mapping[str, Any]) -> DataFacts:
+    """Return what the run folder says of the data, or else the registry.
+
+    Raises:
+        RunError: if neither knows the data.
+    """
+    facts = folder.read_data()
+    if facts is not None:
+        return facts
+    spec = DATASETS.get(config["dataset"])
+    if spec is None:
+        raise RunError(
+            f"{folder.path} does not say which classes `dataset` (={config['dataset']!r}) has: "
+            "its data.json is missing"
+        )
+    return DataFacts(spec.class_names, spec.side, spec.mean, spec.std)

@@ -1,0 +1,146 @@
+"""The options of the network and of its images, and what each group of them makes.
+
+To add an option, add a field here: the command line, the checks of choices, `config.json` and the
+identity of a run read the fields.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import jax
+import jax.numpy as jnp
+import tyro
+
+from resnet_jax.data import (
+    AUGMENTATIONS,
+    DATASETS,
+    Dataset,
+    Pipeline,
+    Transform,
+    load_dataset,
+    make_augmentation,
+)
+from resnet_jax.models import STEMS, VARIANTS, ResNet, create_model
+
+from .flat import Free
+
+if TYPE_CHECKING:
+    DatasetName = str
+    Stem = str
+    Variant = str
+else:
+    # The rows of the tables, so that a new one needs no edit here.
+    DatasetName = Literal[tuple(DATASETS)]
+    Stem = Literal[tuple(STEMS)]
+    Variant = Literal[tuple(VARIANTS)]
+
+DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
+
+AugmentationSpecs = Annotated[
+    tuple[str, ...], tyro.conf.arg(metavar=f"{{{','.join(AUGMENTATIONS)}}}[:NUMBER]")
+]
+
+
+@dataclass(frozen=True)
+class ModelOptions:
+    """The network."""
+
+    variant: Variant = "resnet34"
+    """Depth and kind of the blocks."""
+    stem: Stem = "imagenet"
+    """First layers: 7x7/2 convolution and 3x3/2 max-pool, or one 3x3/1 convolution."""
+    base_planes: int = 64
+    """Planes of the first stage, doubled in each further one."""
+    dtype: Literal["auto", "float32", "bfloat16"] = "float32"
+    """Type to compute in; parameters stay float32. auto is bfloat16 on GPU and TPU."""
+    remat: bool = False
+    """Compute activations again in the backward pass instead of keeping them, to save memory."""
+
+    def check(self) -> None:
+        """Raise a `ValueError` for a width at which a grouped convolution has no channels."""
+        least = -(-64 // VARIANTS[self.variant].width_per_group)
+        if self.base_planes < least:
+            raise ValueError(
+                f"`base_planes` (={self.base_planes}) must be at least {least} for {self.variant}"
+            )
+
+    @property
+    def resolved_dtype(self) -> str:
+        """The type that `auto` stands for on this machine; any other name is itself."""
+        if self.dtype != "auto":
+            return self.dtype
+        return "float32" if jax.default_backend() == "cpu" else "bfloat16"
+
+    def build(self, num_classes: int) -> ResNet:
+        """Make the network.
+
+        Args:
+            num_classes: size of the logits.
+        """
+        return create_model(
+            self.variant,
+            num_classes,
+            stem=self.stem,
+            base_planes=self.base_planes,
+            dtype=DTYPES[self.resolved_dtype],
+            remat=self.remat,
+        )
+
+
+@dataclass(frozen=True)
+class DataOptions:
+    """The data set."""
+
+    dataset: DatasetName = "cifar10"
+    """The images; digits is embedded and needs no download."""
+    archive: Free[Path | None] = None
+    """Local cifar-10-binary.tar.gz or cifar-10-python.tar.gz, or a folder of idx.gz files."""
+    data_dir: Free[Path | None] = None
+    """Folder for prepared data sets; None takes your cache directory."""
+
+    def build(self) -> Dataset:
+        """Load the data set; a `DatasetError`, which is a `ValueError`, says why it cannot be."""
+        return load_dataset(self.dataset, archive=self.archive, data_dir=self.data_dir)
+
+
+@dataclass(frozen=True)
+class ImageOptions:
+    """How images are prepared."""
+
+    resize: int = 120
+    """Side of the resized image, in pixels."""
+    crop: int = 110
+    """Side of the crop, in pixels: random in training, in the middle in evaluation."""
+    augment: AugmentationSpecs = ()
+    """Augmentations after the crop in training, in this order, as in: crop:4 flip cutout:8."""
+
+    def check(self) -> None:
+        """Raise a `ValueError` for a size or an augmentation that cannot work."""
+        transform = Transform(
+            source=(1, 1), resize=self.resize, crop=self.crop, mean=(0.0,), std=(1.0,)
+        )
+        self.build_pipeline(transform, num_classes=2)
+
+    def build(
+        self, source: tuple[int, int], mean: tuple[float, ...], std: tuple[float, ...]
+    ) -> Transform:
+        """Make the transform.
+
+        Args:
+            source: height and width of the images in memory, in pixels.
+            mean: mean of each channel, as a fraction of the full scale.
+            std: standard deviation of each channel, as a fraction of the full scale.
+        """
+        return Transform(source=source, resize=self.resize, crop=self.crop, mean=mean, std=std)
+
+    def build_pipeline(self, transform: Transform, num_classes: int) -> Pipeline:
+        """Make what prepares a training batch: the random crop and the augmentations.
+
+        Args:
+            transform: the transform of `build`.
+            num_classes: number of classes.
+        """
+        return Pipeline(transform, tuple(map(make_augmentation, self.augment)), num_classes)

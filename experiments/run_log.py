@@ -1,0 +1,118 @@
+"""Read what a run folder says of its run, finished or not, to compare it with others."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from resnet_jax.run import RunError, RunFolder
+from resnet_jax.storage import to_plain
+
+from .flat import default_options
+from .recipe import Recipe
+
+# Where a run is kept, and how it was started, is no difference between runs.
+_PLACES = frozenset(("run_dir", "resume", "preset"))
+
+
+@dataclass(frozen=True)
+class RunLog:
+    """What a run folder says of its run.
+
+    Attributes:
+        name: its name in tables and legends.
+        config: the flat options.
+        steps: the log's events of steps.
+        epochs: the log's events of epochs.
+        report: the report of the evaluation; empty for a run that is not finished.
+    """
+
+    name: str
+    config: Mapping[str, Any]
+    steps: Sequence[Mapping[str, Any]]
+    epochs: Sequence[Mapping[str, Any]]
+    report: Mapping[str, Any]
+
+    @property
+    def steps_per_epoch(self) -> int | None:
+        """Steps per epoch; None for a run that has not finished an epoch."""
+        return self.epochs[0]["step"] if self.epochs else None
+
+    def summary(self) -> dict[str, Any]:
+        """Return the row of the table: accuracies as fractions, times in seconds."""
+        accuracies = [epoch["valid_accuracy"] / 100 for epoch in self.epochs]
+        return {
+            "epochs": len(self.epochs),
+            "finished": bool(self.report),
+            "test_accuracy": self.report.get("test_accuracy"),
+            "best_valid_accuracy": max(accuracies, default=None),
+            "best_epoch": int(np.argmax(accuracies)) + 1 if accuracies else None,
+            "last_loss": self.steps[-1]["loss"],
+            "seconds": self.epochs[-1]["seconds"] if self.epochs else None,
+            "images_per_second": self.report.get("images_per_second"),
+        }
+
+
+def read_run(path: Path, name: str) -> RunLog:
+    """Read a run folder.
+
+    Args:
+        path: the folder.
+        name: the run's name in tables and legends.
+
+    Raises:
+        RunError: if it holds no run, or one without a step, or if one of its files is damaged.
+    """
+    folder = RunFolder(path)
+    config = folder.read_config()
+    events = list(folder.read_log())
+    run = RunLog(
+        name=name,
+        config=config,
+        steps=_events(path, events, "step", ("step", "epoch", "loss", "learning_rate")),
+        epochs=_events(path, events, "epoch", ("step", "epoch", "valid_accuracy", "seconds")),
+        report=_current_report(folder, events),
+    )
+    if not run.steps:
+        raise RunError(f"`runs` (={path}) has not made a step yet; there is nothing to compare")
+    return run
+
+
+def _events(
+    path: Path, events: Sequence[Mapping[str, Any]], kind: str, fields: Sequence[str]
+) -> list[Mapping[str, Any]]:
+    """Return the events of one kind.
+
+    Raises:
+        RunError: if one of them lacks a field.
+    """
+    found = [event for event in events if event.get("event") == kind]
+    for field in fields:
+        if not all(field in event for event in found):
+            raise RunError(f"the log lacks {field!r} in a line of `runs` (={path})")
+    return found
+
+
+def _current_report(folder: RunFolder, events: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+    """Return the report; empty if there is none or the run was resumed after it."""
+    report = folder.read_report() or {}
+    epochs = sum(event.get("event") == "epoch" for event in events)
+    return report if len(report.get("valid_accuracy", ())) == epochs else {}
+
+
+def differences(runs: Sequence[RunLog]) -> dict[str, list[Any]]:
+    """Return the options that differ: the value of each run by the option's name.
+
+    An option that a run has not saved, because it is older than the option, has its default.
+
+    Args:
+        runs: the runs.
+    """
+    defaults = to_plain(default_options(Recipe), "options")
+    names = dict.fromkeys(name for run in runs for name in run.config if name not in _PLACES)
+    values = {name: [run.config.get(name, defaults.get(name)) for run in runs] for name in names}
+    return {name: found for name, found in values.items() if any(one != found[0] for one in found)}

@@ -1,0 +1,71 @@
+"""How `fit` trains."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from ..training import Parallel, check_decay
+
+SchedulerOn = Literal["valid_acc", "minibatch_loss"]
+
+
+@dataclass(frozen=True)
+class FitConfig:
+    """How to train.
+
+    Attributes:
+        epochs: passes over the training data.
+        batch_size: images per step, over all devices.
+        eval_batch_size: images per evaluation step; changes nothing but speed and memory.
+        seed: seed of the initialisation, the shuffling and the transforms.
+        scheduler_on: what the plateau controller watches: the validation accuracy (%), or the
+            epoch's last minibatch loss.
+        evaluate_as_trained: evaluate the training accuracy on the loader's full batches with
+            random crops, as the reference does, instead of on all images with the evaluation's
+            transform.
+        ema_decay: decay of the moving averages of parameters and statistics, which are evaluated
+            instead of the parameters and statistics themselves; 0 keeps no averages.
+        accumulate_steps: micro-batches per step, to save memory; see `train_step`.
+        resident_gigabytes: data up to this size (of all images, in 10⁹ bytes) are kept whole on
+            every device; larger data stay in the host's memory and are streamed, to the same
+            numbers.
+        log_every: steps between two printed lines.
+        checkpoint_every: steps between two checkpoints inside an epoch; 0 saves only at its end.
+        checkpoint_minutes: minutes between two checkpoints inside an epoch; 0 ignores the clock.
+        parallel: how to use several devices.
+
+    Raises:
+        ValueError: on construction, for a value out of range.
+    """
+
+    epochs: int = 50
+    batch_size: int = 256
+    eval_batch_size: int = 256
+    seed: int = 123
+    scheduler_on: SchedulerOn = "valid_acc"
+    evaluate_as_trained: bool = False
+    ema_decay: float = 0.0
+    accumulate_steps: int = 1
+    resident_gigabytes: float = 2.0
+    log_every: int = 100
+    checkpoint_every: int = 0
+    checkpoint_minutes: float = 0.0
+    parallel: Parallel = "auto"
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch_size", "eval_batch_size", "accumulate_steps", "log_every"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"`{name}` (={getattr(self, name)}) must be at least 1")
+        for name in ("resident_gigabytes", "checkpoint_every", "checkpoint_minutes"):
+            if not (getattr(self, name) >= 0 and math.isfinite(getattr(self, name))):
+                raise ValueError(f"`{name}` (={getattr(self, name)}) must be finite and at least 0")
+        if not 0 <= self.seed < 2**32:
+            raise ValueError(f"`seed` (={self.seed}) must be in [0, 2**32)")
+        check_decay(self.ema_decay)
+        for name, choices in (("scheduler_on", SchedulerOn), ("parallel", Parallel)):
+            allowed = get_args(choices)
+            if getattr(self, name) not in allowed:
+                names = f"{', '.join(map(repr, allowed[:-1]))} or {allowed[-1]!r}"
+                raise ValueError(f"`{name}` (={getattr(self, name)!r}) must be {names}")

@@ -1,0 +1,168 @@
+"""Options: flat names, choices of the tables, messages, and what may change on a resume."""
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import numpy as np
+import pytest
+
+from experiments import cifar_resnet18_modern, cifar_resnet34
+from experiments.choices import check_choices
+from experiments.finetune import FineTune, FolderOptions, WeightOptions
+from experiments.flat import default_options, fixed_options, flatten, override
+from experiments.recipe import Recipe
+from resnet_jax.data import DATASETS
+from resnet_jax.models import STEMS, VARIANTS
+from resnet_jax.run import SINKS
+from resnet_jax.training import OPTIMIZERS
+
+FINETUNE = FineTune(
+    weights=WeightOptions("a.safetensors"), folder=FolderOptions(data_dir=Path("photos"))
+)
+
+# The names under which config.json has always had them.
+NAMES = """
+preset variant stem base_planes dataset archive data_dir run_dir resume epochs batch_size
+eval_batch_size lr momentum nesterov weight_decay label_smoothing seed resize crop augment recipe
+schedule warmup_epochs scheduler_on ema_decay flip_test parallel dtype remat accumulate_steps
+coordinator num_processes process_id log_every checkpoint_every checkpoint_minutes compile_cache
+"""
+FREE = """
+preset archive data_dir run_dir resume epochs eval_batch_size parallel coordinator num_processes
+process_id log_every checkpoint_every checkpoint_minutes compile_cache track resident_gigabytes
+"""
+
+
+def leaves(options):
+    for field in dataclasses.fields(options):
+        value = getattr(options, field.name)
+        yield from leaves(value) if dataclasses.is_dataclass(value) else [field.name]
+
+
+@pytest.mark.parametrize("options", [Recipe(), FINETUNE], ids=["recipe", "finetune"])
+def test_flat_names_are_unique_and_those_of_older_runs(options):
+    names = list(leaves(options))
+    assert len(names) == len(set(names))
+    assert flatten(options).keys() == set(names)
+    assert set(NAMES.split()) <= set(names)
+
+
+def test_finetuning_saves_what_a_recipe_chooses():
+    values = flatten(FINETUNE)
+    constants = ("preset", "dataset", "archive", "recipe")
+    assert [values[name] for name in constants] == ["none", "folder", None, "default"]
+    assert (values["weights"], values["data_dir"]) == ("a.safetensors", Path("photos"))
+
+
+def test_override():
+    changed = override(FINETUNE, weights="b.pth", lr=0.5, run_dir=Path("x"))
+    before, after = flatten(FINETUNE), flatten(changed)
+    assert {name for name in after if after[name] != before[name]} == {"weights", "lr", "run_dir"}
+    assert after["lr"] == 0.5
+    with pytest.raises(TypeError, match="Recipe has no option colour"):
+        override(Recipe(), colour="red")
+
+
+@pytest.mark.parametrize("options", [Recipe(), FINETUNE], ids=["recipe", "finetune"])
+def test_what_may_change_on_a_resume(options):
+    values = flatten(options)
+    assert values.keys() - fixed_options(options).keys() == set(FREE.split())
+    for schedule in ("cosine", "onecycle"):
+        annealed = fixed_options(override(options, schedule=schedule))
+        assert values.keys() - annealed.keys() == set(FREE.split()) - {"epochs"}
+    assert fixed_options(override(options, schedule="constant")).keys().isdisjoint({"epochs"})
+
+
+def test_defaults():
+    assert default_options(Recipe) == flatten(Recipe())
+    values = flatten(FINETUNE)
+    assert default_options(FineTune).items() <= values.items()
+    assert values.keys() - default_options(FineTune).keys() == {"weights", "data_dir"}
+
+
+TABLES = {
+    "variant": VARIANTS,
+    "stem": STEMS,
+    "dataset": DATASETS,
+    "optimizer": OPTIMIZERS,
+}
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_choices_are_the_rows_of_the_tables(name):
+    for row in TABLES[name]:
+        check_choices(override(Recipe(), **{name: row}))
+    with pytest.raises(ValueError, match=rf"`{name}` \(='none'\) must be one of {row_names(name)}"):
+        check_choices(override(Recipe(), **{name: "none"}))
+
+
+def row_names(name):
+    return ", ".join(TABLES[name])
+
+
+def test_several_trackers_or_none():
+    for track in ((), tuple(SINKS)):
+        check_choices(override(Recipe(), track=track))
+    with pytest.raises(ValueError, match=r"`track` \(='paper'\) must be one of tensorboard, "):
+        check_choices(override(Recipe(), track=("tensorboard", "paper")))
+
+
+def test_choices_inside_other_types():
+    @dataclass
+    class Options:
+        plain: str = "anything"
+        marked: Annotated[Literal["a", "b"], "mark"] = "a"
+
+    check_choices(Options())
+    check_choices(Options(marked="b"))
+    with pytest.raises(ValueError, match=r"`marked` \(='c'\) must be one of a, b"):
+        check_choices(Options(marked="c"))
+
+
+NUMBERS = {
+    "lr": (0, "must be finite and above 0"),
+    "momentum": (1, "must be at least 0 and below 1"),
+    "weight_decay": (-1, "must be finite and at least 0"),
+    "label_smoothing": (1, "must be at least 0 and below 1"),
+    "ema_decay": (1, "must be at least 0 and below 1"),
+    "epochs": (0, "must be at least 1"),
+    "resident_gigabytes": (-1, "must be finite and at least 0"),
+}
+
+
+@pytest.mark.parametrize("kind", [int, float, np.float32, np.float64, np.int64])
+@pytest.mark.parametrize("name", NUMBERS)
+def test_numbers_out_of_range(name, kind):
+    value, message = NUMBERS[name]
+    with pytest.raises(ValueError, match=rf"`{name}` \(={value}(\.0)?\) {message}"):
+        override(Recipe(), **{name: kind(value)}).check()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            {"optimizer": "adamw", "nesterov": True},
+            r"`nesterov` \(=True\) is not an option of adamw",
+        ),
+        ({"beta2": 0.9}, r"`beta2` \(=0.9\) is not an option of sgd"),
+        ({"nesterov": True, "momentum": 0.0}, r"`nesterov` \(=True\) needs `momentum`"),
+        ({"schedule": "cosine", "scheduler_on": "minibatch_loss"}, "is for `schedule` plateau"),
+    ],
+)
+def test_an_option_without_use_is_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        override(Recipe(), **options).check()
+
+
+@pytest.mark.parametrize("config", [cifar_resnet34.CONFIG, cifar_resnet18_modern.CONFIG])
+def test_the_loop_gets_the_options(config):
+    config = override(config, seed=7, ema_decay=0.5, resident_gigabytes=0.25, log_every=3)
+    loop = config.check()
+    for name in ("epochs", "batch_size", "eval_batch_size", "scheduler_on", "accumulate_steps"):
+        assert getattr(loop, name) == flatten(config)[name]
+    assert (loop.seed, loop.ema_decay, loop.resident_gigabytes, loop.log_every) == (7, 0.5, 0.25, 3)
+    assert not loop.evaluate_as_trained
+    assert override(config, recipe="tutorial").check().evaluate_as_trained
