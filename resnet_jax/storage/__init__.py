@@ -1,12 +1,20 @@
-"""Storage: files and nothing else. Atomic writes, a lock, digests, strict JSON, error lines."""
+"""Storage: files and nothing else. Atomic writes, a lock, digests, strict JSON, error lines.
+
+Importing it does not import JAX.
+
+Attributes:
+    PACKAGES: distribution names of the packages whose versions `package_versions` returns.
+"""
 
 from .atomic import atomic_path, to_disk
 from .lock import FolderInUseError, folder_lock
 from .manifest import find_damage, write_manifest
 from .messages import first_line, one_line
 from .strict_json import JsonError, dumps, read_json, to_plain, write_json
+from .versions import PACKAGES, package_versions
 
 __all__ = [
+    "PACKAGES",
     "FolderInUseError",
     "JsonError",
     "atomic_path",
@@ -15,6 +23,7 @@ __all__ = [
     "first_line",
     "folder_lock",
     "one_line",
+    "package_versions",
     "read_json",
     "to_disk",
     "to_plain",

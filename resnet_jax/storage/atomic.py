@@ -12,16 +12,19 @@ from typing import IO
 
 @contextlib.contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path` that takes its place when the block ends well.
+    """Yield a temporary path, which is renamed to `path` when the block ends without an error.
 
     A reader sees the old file or the new one, never half of one. If the block raises, the
-    temporary file is removed and `path` stays as it was. Missing parent folders are made.
+    temporary file is removed and `path` stays as it was. Missing parent folders are created.
 
     Args:
-        path: where the finished file is to be.
+        path: path of the finished file.
 
     Yields:
-        The path to write to, in the same folder (a rename is atomic within a file system only).
+        The path to write to, in the same folder (a rename is atomic only within a file system).
+
+    Raises:
+        OSError: if the file cannot be written, or if the block wrote none.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
@@ -36,6 +39,10 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 
 def to_disk(file: IO[str] | IO[bytes]) -> None:
-    """Wait until what was written to a file is on the disk."""
+    """Wait until everything written to a file is on the disk.
+
+    Args:
+        file: file that is open for writing.
+    """
     file.flush()
     os.fsync(file.fileno())

@@ -9,7 +9,7 @@ from pathlib import Path
 import filelock
 
 LOCK_FILE = ".lock"
-"""Name of the file, in the folder itself; it stays when the lock is released."""
+"""Name of the lock file in the folder; the file stays when the lock is released."""
 
 
 class FolderInUseError(RuntimeError):
@@ -18,20 +18,22 @@ class FolderInUseError(RuntimeError):
 
 @contextmanager
 def folder_lock(folder: Path, *, waiting: Callable[[], None] | None = None) -> Iterator[None]:
-    """Keep other processes out of a folder while the context lasts.
+    """Hold a folder's lock while the block runs.
 
-    The operating system releases the lock when its process ends, however that happens. A thread
-    that holds the lock may take it again.
+    The lock keeps out only those who ask for it. The operating system releases it when the
+    process ends, however that happens. A thread that holds the lock may take it again.
 
     Args:
-        folder: it must exist.
-        waiting: called once if the folder is in use, before waiting for it; None does not wait.
+        folder: the folder; it is created if it is missing.
+        waiting: called once, if the folder is in use, before waiting for it; with None, a folder
+            in use is an error.
 
     Raises:
         FolderInUseError: if the folder is in use and `waiting` is None.
-        OSError: if the lock file cannot be made.
+        OSError: if the lock file cannot be created.
     """
-    lock = filelock.FileLock(folder / LOCK_FILE, is_singleton=True)
+    # One object for each folder, however its path is spelled, counts how often a thread holds it.
+    lock = filelock.FileLock(folder.resolve() / LOCK_FILE, is_singleton=True)
     try:
         lock.acquire(blocking=False)
     except filelock.Timeout:

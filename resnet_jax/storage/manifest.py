@@ -1,4 +1,4 @@
-"""Whether a folder still holds what was written into it: a manifest with a digest of every file."""
+"""A manifest: size and digest of every file in a folder, to detect damage later."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from typing import Any
 from .atomic import to_disk
 
 MANIFEST = "manifest.json"
-"""Name of the file, in the folder itself."""
+"""Name of the manifest in the folder."""
 
-# Orbax writes these around the moment it names a checkpoint, and reads it without them.
+# Orbax writes these before or after it renames a checkpoint, and can read it without them.
 _BOOKKEEPING = frozenset(("_CHECKPOINT_METADATA", "commit_success.txt"))
 
 
 def _files(folder: Path) -> Iterator[Path]:
+    """Yield every file that belongs in the manifest, sorted."""
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
         if path.is_file() and name != MANIFEST and name not in _BOOKKEEPING:
@@ -25,15 +26,19 @@ def _files(folder: Path) -> Iterator[Path]:
 
 
 def _digest(path: Path) -> str:
+    """Return a file's SHA-256 in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def write_manifest(folder: Path) -> None:
-    """Writes ``manifest.json``: bytes and SHA-256 of every file that is in the folder now.
+    """Write `manifest.json`: size in bytes and SHA-256 of every file that is in the folder now.
 
     Args:
-        folder: nobody else may write into it meanwhile.
+        folder: folder that nobody else writes into meanwhile.
+
+    Raises:
+        OSError: if a file cannot be read, or the manifest cannot be written.
     """
     files = {
         path.relative_to(folder).as_posix(): {"bytes": path.stat().st_size, "sha256": _digest(path)}
@@ -45,13 +50,15 @@ def write_manifest(folder: Path) -> None:
 
 
 def find_damage(folder: Path) -> str | None:
-    """Compares a folder with its manifest; files that the manifest does not name are no damage.
+    """Compare a folder with its manifest.
+
+    Files that the manifest does not name are ignored.
 
     Args:
-        folder: into which ``write_manifest`` wrote.
+        folder: folder with a manifest from `write_manifest`.
 
     Returns:
-        The first file that differs and how, or None if all are as they were.
+        The first file that differs and how, or None if no file has changed.
 
     >>> import tempfile
     >>> folder = Path(tempfile.mkdtemp())
@@ -79,8 +86,9 @@ def find_damage(folder: Path) -> str | None:
 
 
 def _compare(folder: Path, name: PurePosixPath, expected: Any) -> str | None:
+    """Return how a file differs from its entry in the manifest, or None if it does not."""
     if name.is_absolute() or ".." in name.parts:
-        return f"{MANIFEST} names {name}, which is outside"
+        return f"{MANIFEST} names {name}, which is outside of the folder"
     path = folder / name
     if not path.is_file():
         return f"{name} is missing"

@@ -1,10 +1,16 @@
-"""Errors of other libraries and of the disk, told in one line."""
+"""The messages of errors, shortened to one line."""
 
 from __future__ import annotations
 
 
 def first_line(error: BaseException) -> str:
-    r"""Return the beginning of an error's message, which may go on for pages, or its type's name.
+    r"""Return the first line of an error's message, or the name of its type if it has none.
+
+    Messages of other libraries can fill pages; the line is cut after 300 characters and loses a
+    full stop or colon at its end.
+
+    Args:
+        error: the error.
 
     >>> first_line(OSError("disk full.\nTraceback: ..."))
     'disk full'
@@ -14,9 +20,12 @@ def first_line(error: BaseException) -> str:
 
 
 def one_line(error: BaseException | str) -> str:
-    r"""Return an error's whole message, or a text, in one line.
+    r"""Return a text, or an error's whole message, in one line.
 
-    Of an error without a message it is the name of its type.
+    For an error without a message, return the name of its type.
+
+    Args:
+        error: the error or the text.
 
     >>> one_line(ValueError("`epochs` (=0)\nmust be at least 1"))
     '`epochs` (=0) must be at least 1'

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from resnet_jax.storage import atomic_path
+from resnet_jax.storage import atomic_path, to_disk
 
 
 def test_the_file_takes_its_place_and_nothing_else_is_left(tmp_path):
@@ -28,3 +28,20 @@ def test_a_failure_keeps_the_old_file_and_removes_the_half_written_one(tmp_path)
         fail()
     assert path.read_text() == "old"
     assert [entry.name for entry in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_a_block_that_writes_nothing_leaves_the_old_file(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    with pytest.raises(FileNotFoundError), atomic_path(path):
+        pass
+    assert path.read_text() == "old"
+
+
+def test_the_whole_file_is_on_the_disk_when_the_wait_ends(tmp_path):
+    path = tmp_path / "a.txt"
+    with path.open("w") as file:
+        file.write("buffered")
+        assert path.read_text() == ""
+        to_disk(file)
+        assert path.read_text() == "buffered"
