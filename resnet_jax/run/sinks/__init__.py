@@ -2,6 +2,19 @@
 
 from .base import RunStart, Sink, SinkGroup
 from .jsonl import JsonLines, read_log
+from .table import SINKS, make_sink
 from .tensorboard import TensorBoard
+from .trackers import TRACKERS, Tracker
 
-__all__ = ["JsonLines", "RunStart", "Sink", "SinkGroup", "TensorBoard", "read_log"]
+__all__ = [
+    "SINKS",
+    "TRACKERS",
+    "JsonLines",
+    "RunStart",
+    "Sink",
+    "SinkGroup",
+    "TensorBoard",
+    "Tracker",
+    "make_sink",
+    "read_log",
+]
