@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 from jax import Array
@@ -38,7 +39,7 @@ from resnet_jax.evaluation import (
     show_examples,
     write_page,
 )
-from resnet_jax.run import FitResult, Reporter, RunFolder, SinkGroup
+from resnet_jax.run import FitResult, Reporter, RunFolder, Sink
 
 EXAMPLES = 15
 EXPLAINED = 4
@@ -87,12 +88,12 @@ def evaluate(
     random_seed: int | None,
     batch_size: int,
     config: Mapping[str, Any],
-    sinks: SinkGroup,
+    sinks: Sink,
     reporter: Reporter,
 ) -> None:
     """Evaluate the final state on the test set.
 
-    Write figures, report and page into the run folder, and the test accuracy into its log.
+    Write figures, report and page into the run folder, and log the test accuracy.
 
     Args:
         folder: the run folder, with the log of the training.
@@ -103,7 +104,7 @@ def evaluate(
         random_seed: seed of random crops; None crops in the middle.
         batch_size: images at a time.
         config: the flat options, for the report.
-        sinks: get the test accuracy and the figures, too.
+        sinks: get the test accuracy and the figures; the log of the run is one of them.
         reporter: prints the accuracy.
     """
     start = time.perf_counter()
@@ -122,7 +123,6 @@ def evaluate(
     reporter.line(f"Test accuracy {100 * scores.accuracy:.2f}%")
     step = len(result.history.minibatch_losses)
     event = {"event": "test", "step": step, "test_accuracy": 100 * scores.accuracy}
-    folder.log(event)
     sinks.log(event)
     sinks.flush()
 
@@ -250,10 +250,10 @@ def _explanation(
 ) -> Figure:
     """Draw Grad-CAM and input gradients of the predictions of a few images."""
     count = len(images)
-    predictions = scores.predictions[:count]
+    predictions = jnp.asarray(scores.predictions[:count])
     return plot_explanations(
         np.asarray(transform.denormalise(images)),
-        predictions,
+        scores.predictions[:count],
         dataset.test.labels[:count],
         dataset.class_names,
         cam=np.asarray(grad_cam(model, variables, images, predictions, stage=stage)),

@@ -24,11 +24,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from resnet_jax.data import Transform
+from resnet_jax.run import CheckpointChoice
 from resnet_jax.storage import atomic_path, write_json
 
 from . import cli
 from .choices import check_choices
-from .load_run import Checkpoint, Run, open_run
+from .load_run import Run, open_run
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 """What an exported program runs on."""
@@ -48,7 +49,7 @@ class Options:
     """The file; None is model.stablehlo or model.safetensors in the run folder."""
     overwrite: bool = False
     """Replace the file if it exists."""
-    checkpoint: Checkpoint = "best"
+    checkpoint: CheckpointChoice = "best"
     """Checkpoint of the best epoch by validation accuracy, or the last one."""
     input: Literal["uint8", "float32"] = "uint8"
     """What stablehlo takes: images as they are, or resized, cropped and normalised ones."""

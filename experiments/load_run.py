@@ -5,19 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from resnet_jax.data import DATASETS, Transform
 from resnet_jax.models import ResNet
-from resnet_jax.run import DataFacts, RunError, RunFolder
+from resnet_jax.run import CheckpointChoice, DataFacts, RunError, RunFolder
 
 from .options import ImageOptions, ModelOptions
-
-Checkpoint = Literal["best", "last"]
-"""The checkpoint of the epoch with the highest validation accuracy so far, or the newest whole."""
 
 NETWORK_OPTIONS = tuple(field.name for field in fields(ModelOptions))
 REQUIRED = ("variant", "dataset", "resize", "crop")
@@ -47,12 +44,13 @@ class Run:
     transform: Transform
 
 
-def open_run(path: Path, checkpoint: Checkpoint = "best") -> Run:
+def open_run(path: Path, checkpoint: CheckpointChoice = "best") -> Run:
     """Read a run and one of its checkpoints; nothing in the folder is changed.
 
     Args:
         path: a folder that a training has written; the run may still be going on.
-        checkpoint: which checkpoint.
+        checkpoint: that of the epoch with the highest validation accuracy so far, or the newest
+            whole one.
 
     Raises:
         RunError: if there is no such run.

@@ -24,11 +24,12 @@ import numpy as np
 import tyro
 
 from resnet_jax.data import ImageFileError, find_images, read_images
+from resnet_jax.run import CheckpointChoice
 
 from . import cli
 from .choices import check_choices
 from .compile_cache import keep_compiled
-from .load_run import Checkpoint, Run, open_run
+from .load_run import Run, open_run
 
 STDIN = Path("-")
 
@@ -41,7 +42,7 @@ class Options:
     """Image files, folders, or - for paths from standard input."""
     run: Path
     """The run folder."""
-    checkpoint: Checkpoint = "best"
+    checkpoint: CheckpointChoice = "best"
     """Checkpoint of the best epoch by validation accuracy, or the last one."""
     top_k: int = 5
     """Classes to show for each image, the most probable first; no more than there are."""

@@ -73,7 +73,7 @@ def read_run(path: Path, name: str) -> RunLog:
     run = RunLog(
         name=name,
         config=config,
-        steps=_events(path, events, "step", ("step", "epoch", "loss", "learning_rate")),
+        steps=_events(path, events, "step", ("loss", "learning_rate")),
         epochs=_events(path, events, "epoch", ("step", "epoch", "valid_accuracy", "seconds")),
         report=_current_report(folder, events),
     )

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from resnet_jax.run import SINKS, FitConfig, RunFolder, SinkGroup, processes
+from resnet_jax.run import SINKS, FitConfig, RunFolder, SinkGroup, make_sink, processes
 from resnet_jax.training import Engine, Parallel
 
 from .compile_cache import keep_compiled
@@ -90,7 +90,11 @@ class RunOptions:
         """Make the run folder; nothing is written yet."""
         return RunFolder(self.run_dir, resume=self.resume)
 
-    def build_sinks(self) -> SinkGroup:
-        """Make what the numbers of the run go to; only the first process writes."""
+    def build_sinks(self, folder: RunFolder) -> SinkGroup:
+        """Make what the numbers go to besides the run's own log; only the first process writes.
+
+        Args:
+            folder: the run folder.
+        """
         names = self.track if processes.is_first() else ()
-        return SinkGroup([SINKS[name](self.run_dir) for name in names])
+        return SinkGroup(make_sink(name, folder.path) for name in names)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from resnet_jax.data import Pipeline
-from resnet_jax.run import History, Identity, Reporter, Task, fit, processes
+from resnet_jax.run import History, Identity, JsonLines, Reporter, SinkGroup, Task, fit, processes
 from resnet_jax.training import Engine, TrainState
 
 from .cli import advise_when_stopped, exit_code
@@ -69,7 +69,7 @@ def train(
             },
             default_options(type(job)),
         )
-        with job.run.build_sinks() as sinks:
+        with job.run.build_sinks(folder) as sinks:
             folder.begin(flatten(job), data=facts, identity=identity)
             result = fit(
                 task, config, folder=folder, sinks=sinks, identity=identity, reporter=reporter
@@ -89,7 +89,7 @@ def train(
                     random_seed=job.training.seed if job.is_tutorial else None,
                     batch_size=config.eval_batch_size,
                     config=flatten(job),
-                    sinks=sinks,
+                    sinks=SinkGroup([JsonLines(folder.log_path), *sinks.sinks]),
                     reporter=reporter,
                 )
         processes.wait_for_all("evaluated")

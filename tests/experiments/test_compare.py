@@ -7,8 +7,7 @@ import pytest
 
 from experiments import compare
 from experiments.run_log import differences, read_run
-from resnet_jax.run import RunFolder
-from resnet_jax.run.sinks import JsonLines
+from resnet_jax.run import JsonLines, RunFolder
 
 
 def make_run(folder, *, epochs=2, steps=3, extra=0, finished=True, **config):
@@ -124,8 +123,8 @@ def remove(file):
 
 MISTAKES = {
     "missing": (lambda folder: None, r"`run` \(=.*run\) does not exist"),
-    "no config": (remove("config.json"), "is not a run folder: it has no config.json"),
-    "no log": (remove("metrics.jsonl"), "is not a run folder: it has no metrics.jsonl"),
+    "no config": (remove("config.json"), "is no run folder: it has no config.json"),
+    "no log": (remove("metrics.jsonl"), "metrics.jsonl cannot be read: .*No such file"),
     "empty": (spoil("metrics.jsonl", ""), "has not made a step yet"),
     "config": (spoil("config.json", "{"), "config.json cannot be read as JSON"),
     "report": (spoil("report.json", "[]"), "report.json is not a JSON object"),

@@ -18,7 +18,7 @@ class Training:
     def __call__(self, config):
         values = flatten(config)
         self.runs.append(values)
-        values["run_dir"].mkdir(parents=True)
+        values["run_dir"].mkdir(parents=True, exist_ok=True)
         report = {
             "test_accuracy": (values["seed"] - 40) / 100,
             "best_valid_accuracy": 0.5,

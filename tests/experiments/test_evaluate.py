@@ -13,7 +13,7 @@ from sklearn.datasets import load_digits
 from experiments.evaluate import evaluate
 from resnet_jax.data import Arrays, Dataset, Transform
 from resnet_jax.evaluation import FlipAveraged
-from resnet_jax.run import FitResult, History, Reporter, RunFolder, Sink, SinkGroup
+from resnet_jax.run import FitResult, History, JsonLines, Reporter, RunFolder, Sink, SinkGroup
 from resnet_jax.training import TrainState
 
 FIGURES = ("loss", "accuracy", "learning_rate", "examples", "confusion_matrix", "calibration")
@@ -68,8 +68,10 @@ def run(request, tmp_path_factory):
     state = TrainState(step=np.int32(4), params=params, batch_stats={}, opt_state=())
     losses = [2.0, 1.5, 1.0, 0.5]
     run_folder = RunFolder(folder)
+    log = JsonLines(run_folder.log_path)
     for step, loss in enumerate(losses, start=1):
-        run_folder.log({"event": "step", "step": step, "loss": loss, "learning_rate": 0.1 / step})
+        log.log({"event": "step", "step": step, "loss": loss, "learning_rate": 0.1 / step})
+    log.flush()
     output = io.StringIO()
     notes = Notes()
     evaluate(
@@ -83,7 +85,7 @@ def run(request, tmp_path_factory):
         random_seed=None,
         batch_size=40,
         config={"variant": "two", "lr": 0.1},
-        sinks=SinkGroup([notes]),
+        sinks=SinkGroup([log, notes]),
         reporter=Reporter(Console(file=output)),
     )
     return run_folder, output.getvalue(), notes

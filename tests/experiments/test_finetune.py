@@ -146,7 +146,7 @@ MISTAKES = {
     "--weights none.txt": r"must end in .safetensors, .pth or .pt",
     "--normalise imagenet": r"`normalise` \(='imagenet'\) is for 3 channels, but .* take 1",
     "--base-planes 5 --stem imagenet": r"`weights` .* cannot be used for `variant` .*conv1.weight",
-    "--data-dir none": r"`data_dir` \(=none\) does not exist; expected are image files in",
+    "--data-dir none": r"`data_dir` \(=none\) does not exist; expected image files in",
     "--data-dir empty": r"`data_dir` \(=empty\) has no class folders",
     "--data-dir single": r"`data_dir` \(=single\) has 1 class folder",
     "--batch-size 64": r"`batch_size` \(=64\) must not exceed the number of training images",
