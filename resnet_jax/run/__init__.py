@@ -1,38 +1,65 @@
-"""Running: everything with an effect. The loop, the run folder, checkpoints and logs."""
+"""Running: everything with an effect. The loop, the run folder, checkpoints, logs and processes."""
 
 from . import processes
-from .checkpoints import CheckpointError, CheckpointStore
+from .checkpoint_reader import CheckpointChoice, CheckpointError
+from .checkpoints import CheckpointStore
+from .config import FitConfig
 from .console import Reporter
 from .examples import Resident, Streamed
-from .fit import FitConfig, FitResult, NonFiniteLossError, Task, fit, steps_per_epoch
-from .folder import RunFolderError, run_lock
+from .facts import DataFacts
+from .files import RunError
+from .fit import fit
+from .folder import RunFolder, RunFolderError
+from .identity import Identity, IdentityError
 from .interruption import Interrupted, StopRequest
 from .record import History, RunRecord
-from .sinks.event_file import EventFile, event_files, read_event_file
-from .sinks.jsonl import Logbook, read_log
+from .saver import NonFiniteLossError
+from .sinks import (
+    SINKS,
+    TRACKERS,
+    JsonLines,
+    RunStart,
+    Sink,
+    SinkGroup,
+    TensorBoard,
+    Tracker,
+    make_sink,
+    read_log,
+)
+from .task import FitResult, Task, steps_per_epoch
 
 __all__ = [
+    "SINKS",
+    "TRACKERS",
+    "CheckpointChoice",
     "CheckpointError",
     "CheckpointStore",
-    "EventFile",
+    "DataFacts",
     "FitConfig",
     "FitResult",
     "History",
+    "Identity",
+    "IdentityError",
     "Interrupted",
-    "Logbook",
+    "JsonLines",
     "NonFiniteLossError",
     "Reporter",
     "Resident",
+    "RunError",
+    "RunFolder",
     "RunFolderError",
     "RunRecord",
+    "RunStart",
+    "Sink",
+    "SinkGroup",
     "StopRequest",
     "Streamed",
     "Task",
-    "event_files",
+    "TensorBoard",
+    "Tracker",
     "fit",
+    "make_sink",
     "processes",
-    "read_event_file",
     "read_log",
-    "run_lock",
     "steps_per_epoch",
 ]

@@ -1,10 +1,10 @@
 """Checkpoints of a run: the whole state, kept by Orbax; the last ones and the best one stay.
 
-A checkpoint of step ``s`` is the folder ``checkpoints/s``:
+A checkpoint of step `s` is the folder `checkpoints/s`:
 
-- ``state/``: the train state, as Orbax writes it;
-- ``progress.json``: the rest, and the version of the format;
-- ``manifest.json``: a digest of every file.
+- `state/`: the train state, as Orbax writes it;
+- `progress.json`: the rest, and the version of the format;
+- `manifest.json`: a digest of every file.
 
 It appears under that name only when it is complete (Orbax writes under another name and renames),
 so that a process killed at any moment leaves whole checkpoints.
@@ -12,11 +12,8 @@ so that a process killed at any moment leaves whole checkpoints.
 
 from __future__ import annotations
 
-import json
-import logging
-import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -25,21 +22,14 @@ from typing import Any, Self
 import jax
 import orbax.checkpoint as ocp
 
-from ..storage import find_damage, first_line, write_manifest
-from ..training.state import TrainState
-
-FORMAT_VERSION = 1
-"""Of what a checkpoint holds; raised when an older reader could not read it."""
-
-PROGRESS = "progress.json"
-"""Name of the file with what is not in the train state."""
+from ..storage import dumps, first_line, write_manifest
+from ..training import TrainState
+from .checkpoint_reader import PROGRESS, CheckpointError, CheckpointReader
+from .migrations import FORMAT_VERSION
+from .quiet import quiet_orbax
 
 
-class CheckpointError(ValueError):
-    """A checkpoint that cannot be used or written, and what would do."""
-
-
-class CheckpointStore:
+class CheckpointStore(CheckpointReader):
     """The checkpoints of one run.
 
     Opening it changes nothing; the folder is made, and what a killed process left half-written is
@@ -49,41 +39,31 @@ class CheckpointStore:
         folder: where they are.
     """
 
-    def __init__(self, folder: Path, *, keep: int = 2, read_only: bool = False) -> None:
-        """Names the folder.
+    def __init__(self, folder: Path, *, keep: int = 2) -> None:
+        """Name the folder.
 
         Args:
-            folder: of the checkpoints.
+            folder: the folder of the checkpoints.
             keep: how many of the last ones stay, besides the best.
-            read_only: neither make nor change anything.
         """
-        self.folder = folder
-        self._read_only = read_only
+        super().__init__(folder)
         self._policy = _LatestAndBest(keep)
         self._saving: tuple[int, str] | None = None
+        self._stack = ExitStack()
 
     @cached_property
     def _manager(self) -> ocp.CheckpointManager:
         options = ocp.CheckpointManagerOptions(
             preservation_policy=self._policy,
-            cleanup_tmp_directories=not self._read_only,
-            create=not self._read_only,
-            read_only=self._read_only,
+            cleanup_tmp_directories=True,
+            create=True,
             lightweight_initialize=True,
             async_options=ocp.AsyncOptions(post_finalization_callback=self._complete),
         )
         return ocp.CheckpointManager(self.folder.absolute(), options=options, item_names=("state",))
 
     def __enter__(self) -> Self:
-        logging.getLogger("absl").addFilter(_is_not_from_orbax)
-        before = self._unraisable_hook = sys.unraisablehook
-
-        def hook(unraisable: Any) -> None:
-            # TensorStore ends the writes of a failed save when nobody waits for them any more.
-            if "Event loop is closed" not in str(unraisable.exc_value):
-                before(unraisable)
-
-        sys.unraisablehook = hook
+        self._stack.enter_context(quiet_orbax())
         return self
 
     def __exit__(
@@ -100,48 +80,11 @@ class CheckpointStore:
             if error is None:
                 raise
         finally:
-            logging.getLogger("absl").removeFilter(_is_not_from_orbax)
-            sys.unraisablehook = self._unraisable_hook
-
-    @property
-    def steps(self) -> list[int]:
-        """The steps that have a checkpoint, whole or not, ascending."""
-        if not self.folder.is_dir():
-            return []
-        names = (path.name for path in self.folder.iterdir() if path.is_dir())
-        return sorted(int(name) for name in names if name.isdecimal() and str(int(name)) == name)
-
-    @property
-    def latest_step(self) -> int | None:
-        """The step of the newest checkpoint, whole or not; None if there is none."""
-        return max(self.steps, default=None)
-
-    def newest_whole(self) -> tuple[int | None, dict[int, str]]:
-        """Looks for the newest checkpoint whose files are all as they were written.
-
-        Returns:
-            Its step, or None if there is no checkpoint at all; and the newer ones, by their
-            steps, with what is wrong with them.
-
-        Raises:
-            CheckpointError: if there are checkpoints and none is whole; it says why.
-        """
-        damages: dict[int, str] = {}
-        for step in reversed(self.steps):
-            damage = find_damage(self.folder / str(step))
-            if damage is None:
-                return step, damages
-            damages[step] = damage
-        if not damages:
-            return None, {}
-        reasons = "; ".join(f"in {step} {damage}" for step, damage in damages.items())
-        raise CheckpointError(
-            f"no checkpoint in {self.folder} is whole: {reasons}. Put back a copy of one, or start "
-            "a new run in another folder"
-        )
+            vars(self).pop("_manager", None)
+            self._stack.close()
 
     def set_aside(self, step: int) -> Path:
-        """Moves a checkpoint out of the way, into ``damaged/`` beside the folder.
+        """Move a checkpoint out of the way, into `damaged/` beside the folder.
 
         Args:
             step: of the checkpoint.
@@ -158,13 +101,13 @@ class CheckpointStore:
         return (self.folder / str(step)).rename(target)
 
     def look_again(self) -> None:
-        """Takes notice of what was set aside, by whichever process."""
+        """Notice what was set aside, by whichever process."""
         self._manager.reload()
 
     def save(
         self, state: TrainState, progress: Mapping[str, Any], *, best_step: int | None = None
     ) -> None:
-        """Saves in the background; the state is copied before this returns.
+        """Save in the background; the state is copied before this returns.
 
         Args:
             state: what to save; its step names the checkpoint.
@@ -177,7 +120,7 @@ class CheckpointStore:
         self.wait()
         step = int(state.step)
         record = {"format": FORMAT_VERSION, **progress}
-        self._saving = step, json.dumps(record, allow_nan=False)
+        self._saving = step, dumps(record)
         self._policy.best_step = best_step
         with self._explained():
             items = ocp.args.Composite(state=ocp.args.StandardSave(state))
@@ -185,7 +128,7 @@ class CheckpointStore:
                 raise FileExistsError(f"there is one of step {self.latest_step} already")
 
     def wait(self) -> None:
-        """Returns when all saves are on the disk.
+        """Return when all saves are on the disk.
 
         Raises:
             CheckpointError: if one failed.
@@ -193,36 +136,12 @@ class CheckpointStore:
         with self._explained():
             self._manager.wait_until_finished()
 
-    def read_progress(self, step: int) -> dict[str, Any]:
-        """What ``save`` was given as ``progress``.
-
-        Args:
-            step: of the checkpoint.
-
-        Raises:
-            CheckpointError: if it was written by a newer version of this library, or by another.
-        """
-        path = self.folder / str(step) / PROGRESS
-        try:
-            progress = json.loads(path.read_bytes(), parse_constant=_refuse)
-            version = progress["format"]
-            if not isinstance(version, int):
-                raise TypeError(f"`format` (={version!r}) must be a whole number")
-        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-            raise CheckpointError(f"{path} is not the progress of a run: {error}") from error
-        if version > FORMAT_VERSION:
-            raise CheckpointError(
-                f"checkpoint {path.parent} has format {version}, but this version of resnet_jax "
-                f"reads formats up to {FORMAT_VERSION}; update resnet_jax"
-            )
-        return progress
-
     def read_state(self, step: int, template: TrainState) -> TrainState:
-        """The state of a checkpoint.
+        """Return the state of a checkpoint.
 
         Args:
             step: of the checkpoint.
-            template: a state of the same structure, or its shapes (``jax.eval_shape``); its
+            template: a state of the same structure, or its shapes (`jax.eval_shape`); its
                 shardings, where it has any, are those of the result.
 
         Raises:
@@ -239,7 +158,7 @@ class CheckpointStore:
             ) from error
 
     def _complete(self) -> None:
-        """Adds the other files to a checkpoint, before Orbax gives it its name."""
+        """Add the other files to a checkpoint, before Orbax gives it its name."""
         assert self._saving is not None
         step, progress = self._saving
         folder = self.folder / f"{step}{ocp.utils.TMP_DIR_SUFFIX}"
@@ -248,7 +167,7 @@ class CheckpointStore:
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
-        """Turns whatever a failed save raises into one line."""
+        """Turn whatever a failed save raises into one line."""
         try:
             yield
         except Exception as error:  # Orbax and TensorStore raise many kinds.
@@ -267,16 +186,7 @@ class _LatestAndBest:
         self.best_step: int | None = None
 
     def should_preserve(self, checkpoints: Sequence[Any], *, context: Any) -> list[bool]:
-        """One answer a checkpoint, in their order (ascending steps)."""
+        """Return one answer a checkpoint, in their order (ascending steps)."""
         del context
         steps = [checkpoint.step for checkpoint in checkpoints]
         return [step in steps[-self._keep :] or step == self.best_step for step in steps]
-
-
-def _is_not_from_orbax(record: logging.LogRecord) -> bool:
-    """Of a log record; Orbax logs the tracebacks of what it raises as well."""
-    return "orbax" not in record.pathname
-
-
-def _refuse(constant: str) -> None:
-    raise ValueError(f"{constant} is not JSON")

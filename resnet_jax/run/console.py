@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 from rich.console import Console
 from rich.progress import (
@@ -15,6 +16,8 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+
+from .sinks import Sink
 
 
 class Reporter:
@@ -28,17 +31,17 @@ class Reporter:
         self.console = Console(highlight=False, soft_wrap=True) if console is None else console
 
     def line(self, text: str) -> None:
-        """Prints a line; it stays above the bar."""
+        """Print a line; it stays above the bar."""
         self.console.print(text, markup=False)
 
     @contextmanager
     def bar(self, title: str, total: int, images_per_step: int) -> Iterator[Bar]:
-        """A bar over ``total`` steps, shown while the context lasts.
+        """Show a bar over `total` steps while the context lasts.
 
         Args:
-            title: stands before the bar.
-            total: steps.
-            images_per_step: for the rate.
+            title: text before the bar.
+            total: number of steps.
+            images_per_step: images in a step, for the rate.
         """
         progress = Progress(
             TextColumn("{task.description}"),
@@ -72,8 +75,39 @@ class Bar:
         self.rate = 0.0
 
     def advance(self) -> None:
-        """Counts one step."""
+        """Count one step."""
         self._steps += 1
         seconds = time.perf_counter() - self._start
         self.rate = self._steps * self._images_per_step / seconds
         self._progress.update(self._task, advance=1, rate=self.rate)
+
+
+class ProgressLines(Sink):
+    """The lines that a training prints: a loss now and then, and the accuracies of every epoch."""
+
+    def __init__(self, reporter: Reporter, epochs: int, steps: int, every: int) -> None:
+        """Set what the lines say.
+
+        Args:
+            reporter: prints them.
+            epochs: epochs of the run.
+            steps: optimizer steps in an epoch.
+            every: steps between two lines.
+        """
+        self._reporter, self._epochs, self._steps, self._every = reporter, epochs, steps, every
+
+    def log(self, event: Mapping[str, Any]) -> None:
+        """Print an event, if it is worth a line."""
+        head = f"Epoch: {event['epoch']:03d}/{self._epochs:03d}"
+        if event["event"] == "epoch":
+            self._reporter.line(
+                f"{head} | Train: {event['train_accuracy']:.2f}% | "
+                f"Validation: {event['valid_accuracy']:.2f}%"
+            )
+            self._reporter.line(f"Time elapsed: {event['seconds'] / 60:.2f} min")
+            return
+        batch = (event["step"] - 1) % self._steps
+        if batch % self._every == 0:
+            self._reporter.line(
+                f"{head} | Batch {batch:04d}/{self._steps:04d} | Loss: {event['loss']:.4f}"
+            )

@@ -20,8 +20,7 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 
 from ..data import Arrays
-from ..training.batches import Batch, Epoch, EvalBatch, EvalPlan
-from ..training.engine import Engine
+from ..training import Batch, Engine, Epoch, EvalBatch, EvalPlan
 
 Item = TypeVar("Item")
 
@@ -36,7 +35,7 @@ class Examples(Protocol):
         """What the training steps of an epoch take.
 
         Args:
-            order: positions ``[steps, batch]`` of the epoch's examples.
+            order: positions `[steps, batch]` of the epoch's examples.
             first: the step to begin with.
         """
 
@@ -44,8 +43,8 @@ class Examples(Protocol):
         """What the evaluation steps take.
 
         Args:
-            order: positions ``[steps, batch]``.
-            valid: ``[steps, batch]``, False where an example only fills up.
+            order: positions `[steps, batch]`.
+            valid: `[steps, batch]`, False where an example only fills up.
         """
 
 
@@ -62,13 +61,13 @@ class Resident:
         self._images, self._labels = engine.replicate((arrays.images, arrays.labels))
 
     def batches(self, order: Any, first: int = 0) -> Generator[Batch | Epoch, None, None]:
-        """The whole epoch for each step; see ``Examples``."""
+        """The whole epoch for each step; see `Examples`."""
         epoch = Epoch(self._images, self._labels, self._engine.put(order, 1))
         for _ in range(first, len(order)):
             yield epoch
 
     def plan(self, order: Any, valid: Any) -> Generator[EvalPlan | EvalBatch, None, None]:
-        """The whole plan for each step; see ``Examples``."""
+        """The whole plan for each step; see `Examples`."""
         put = self._engine.put
         plan = EvalPlan(self._images, self._labels, put(order, 1), put(valid, 1))
         for _ in range(len(order)):
@@ -87,7 +86,7 @@ class Streamed:
         self._arrays, self._engine = arrays, engine
 
     def batches(self, order: Any, first: int = 0) -> Generator[Batch | Epoch, None, None]:
-        """A batch for each step; see ``Examples``."""
+        """A batch for each step; see `Examples`."""
         images, labels = self._arrays.images, self._arrays.labels
 
         def place(rows: np.ndarray) -> Batch | Epoch:
@@ -96,7 +95,7 @@ class Streamed:
         return ahead(place, np.asarray(order)[first:])
 
     def plan(self, order: Any, valid: Any) -> Generator[EvalPlan | EvalBatch, None, None]:
-        """A batch for each step; see ``Examples``."""
+        """A batch for each step; see `Examples`."""
         images, labels = self._arrays.images, self._arrays.labels
 
         def place(row: tuple[np.ndarray, np.ndarray]) -> EvalPlan | EvalBatch:
@@ -109,9 +108,9 @@ class Streamed:
 def ahead(
     make: Callable[[Any], Item], arguments: Iterable[Any], depth: int = DEPTH
 ) -> Generator[Item, None, None]:
-    """Yields ``make`` of each argument, made by a thread that keeps ``depth`` items ahead.
+    """Yields `make` of each argument, made by a thread that keeps `depth` items ahead.
 
-    An error of ``make`` is raised where its item would have been yielded. Closing the generator
+    An error of `make` is raised where its item would have been yielded. Closing the generator
     ends the thread.
 
     >>> list(ahead(lambda n: n * n, range(4)))

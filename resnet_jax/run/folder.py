@@ -1,65 +1,213 @@
-"""A run folder: one run at a time in it, and errors of the disk said in one line."""
+"""The run folder: its files, its lock, and who may use it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import secrets
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
 
-import filelock
-import jax
+from ..storage import (
+    FolderInUseError,
+    JsonError,
+    atomic_path,
+    folder_lock,
+    read_json,
+    write_json,
+)
+from . import processes
+from .facts import DataFacts
+from .files import RunFiles
+from .identity import Identity, check_identity
+from .sinks import JsonLines
 
 
 class RunFolderError(ValueError):
-    """A run folder that cannot be used, and why."""
+    """A run folder that cannot be used or written to; the message says what would work."""
 
 
-@contextmanager
-def run_lock(folder: Path) -> Iterator[None]:
-    """Keeps other processes from running in a folder; they fail at once.
+class RunFolder(RunFiles):
+    """The folder of one run, the only owner of its files.
 
-    The operating system lets the lock go when its process ends, however that happens. A thread
-    that holds it may take it again. Of several processes of one run the first one holds it.
+    Opening it changes nothing. As a context it is checked, and locked at once where a run is
+    resumed; `begin` makes a new one. The context may be entered again inside itself.
 
-    Args:
-        folder: it must exist; the file ``.lock`` is made in it and stays.
-
-    Raises:
-        RunFolderError: if another process, or another thread, holds it, or if the folder cannot
-            be written to.
+    Attributes:
+        path: the folder.
+        resume: go on with the run that it holds, instead of starting a new one.
+        config: the flat options of the run, as `begin` was given them.
     """
-    if jax.process_index() != 0:
-        yield
-        return
-    lock = filelock.FileLock(folder / ".lock", is_singleton=True)
-    try:
-        with disk_errors_explained(folder):
-            lock.acquire(blocking=False)
-    except filelock.Timeout:
-        raise RunFolderError(
-            f"`run_dir` (={folder}) is in use by another run; wait for it to end, or name another "
-            "folder"
-        ) from None
-    try:
-        yield
-    finally:
-        lock.release()
 
+    def __init__(self, path: Path | str, *, resume: bool = False) -> None:
+        """Name the folder.
 
-@contextmanager
-def disk_errors_explained(folder: Path) -> Iterator[None]:
-    """Around what writes into a run folder.
+        Args:
+            path: the folder; it need not exist.
+            resume: go on with the run that it holds.
+        """
+        super().__init__(path)
+        self.resume = resume
+        self._depth, self._begun = 0, False
+        self._stack = ExitStack()
+        self.config: Mapping[str, Any] = {}
 
-    Raises:
-        RunFolderError: for an ``OSError``, such as a full disk.
-    """
-    try:
-        yield
-    except filelock.Timeout:
-        raise
-    except OSError as error:
-        name = "" if error.filename is None else f" ({error.filename})"
-        raise RunFolderError(
-            f"cannot write to `run_dir` (={folder}): {error.strerror or error}{name}. Checkpoints "
-            "that are there stay whole; go on with them where there is room"
-        ) from error
+    @property
+    def name(self) -> str:
+        """The folder's own name."""
+        return self.path.resolve().name
+
+    @property
+    def run_id(self) -> str:
+        """Eight hexadecimal digits, the same after every resume; made when first asked for."""
+        path = self.path / ".run_id"
+        if not path.is_file():
+            with atomic_path(path) as temporary:
+                temporary.write_text(secrets.token_hex(4), encoding="ascii")
+        return path.read_text(encoding="ascii").strip()
+
+    def check(self) -> None:
+        """Raise unless the folder may be used; nothing is changed.
+
+        Raises:
+            RunFolderError: if it is a file, holds no run to resume, or is not empty for a new one.
+        """
+        if self.path.exists() and not self.path.is_dir():
+            raise RunFolderError(f"`run_dir` (={self.path}) is a file; name a folder")
+        if self.resume:
+            if not self.has_run:
+                raise RunFolderError(
+                    f"`run_dir` (={self.path}) holds no run to resume; leave out --resume to start "
+                    "one"
+                )
+        # Hidden are the lock and what a killed process did not finish writing.
+        elif self.path.is_dir() and any(
+            not path.name.startswith(".") for path in self.path.iterdir()
+        ):
+            raise RunFolderError(
+                f"`run_dir` (={self.path}) is not empty; go on with it by --resume, or name "
+                "another folder by --run-dir"
+            )
+
+    def __enter__(self) -> Self:
+        if self._depth == 0:
+            self.check()
+            if self.resume:
+                self._lock()
+        self._depth += 1
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._depth -= 1
+        if self._depth == 0:
+            self._begun = False
+            self._stack.close()
+
+    def begin(
+        self,
+        config: Mapping[str, Any] | None = None,
+        *,
+        data: DataFacts | None = None,
+        identity: Identity | None = None,
+    ) -> None:
+        """Make the folder of a new run, or make sure that a run without checkpoints is this one.
+
+        Of several processes the first writes. A second call changes nothing.
+
+        Args:
+            config: the flat options, which `config.json` keeps.
+            data: what is known of data that has no name, which `data.json` keeps.
+            identity: what must be the same when a run is resumed before its first checkpoint;
+                `fit` compares checkpoints.
+
+        Raises:
+            RunFolderError: if another run uses the folder, or it cannot be written to.
+            IdentityError: if the run that is resumed is another one.
+        """
+        if self._begun:
+            return
+        if not self._depth:
+            raise RuntimeError("enter the run folder as a context before `begin`")
+        self._begun, self.config = True, config or {}
+        if self.resume and self.checkpoints.steps:
+            return
+        with self.disk_errors_explained():
+            if not self.resume:
+                self.path.mkdir(parents=True, exist_ok=True)
+                self._lock()
+            elif config is not None:
+                self._check_config(identity or Identity())
+            if processes.is_first():
+                if not self.resume:
+                    self.check()  # Another run may have come before.
+                if data is not None:
+                    write_json(self.data_path, data._asdict())
+                self.confirm()
+
+    def confirm(self) -> None:
+        """Write the options of this run, which is known by now to be the folder's own."""
+        if self.config:
+            with self.disk_errors_explained():
+                write_json(self.config_path, self.config)
+
+    def _check_config(self, identity: Identity) -> None:
+        try:
+            saved = read_json(self.config_path)
+        except JsonError as error:
+            raise RunFolderError(f"{error}; it is not the configuration of a run") from error
+        check_identity(saved, identity, self.config_path, partial=True)
+
+    def _lock(self) -> None:
+        """Keep other processes out; of several processes of one run the first holds the lock."""
+        if not processes.is_first():
+            return
+        try:
+            with self.disk_errors_explained():
+                self._stack.enter_context(folder_lock(self.path))
+        except FolderInUseError:
+            raise RunFolderError(
+                f"`run_dir` (={self.path}) is in use by another run; wait for it to end, or name "
+                "another folder"
+            ) from None
+
+    @contextmanager
+    def disk_errors_explained(self) -> Iterator[None]:
+        """Turn errors of the disk in the body into one line.
+
+        Raises:
+            RunFolderError: for an `OSError`, such as a full disk.
+        """
+        try:
+            yield
+        except OSError as error:
+            name = "" if error.filename is None else f" ({error.filename})"
+            raise RunFolderError(
+                f"cannot write to `run_dir` (={self.path}): {error.strerror or error}{name}. "
+                "Checkpoints that are there stay whole; go on with them when there is room"
+            ) from error
+
+    def write_report(self, report: Mapping[str, Any]) -> None:
+        """Write the report of the evaluation.
+
+        Args:
+            report: JSON values; NaN becomes null.
+        """
+        with self.disk_errors_explained():
+            write_json(self.report_path, report)
+
+    def log(self, event: Mapping[str, Any]) -> None:
+        """Add an event to the log of a finished training, such as the accuracy of a test.
+
+        Args:
+            event: with `event`, `step` and its numbers.
+        """
+        log = JsonLines(self.log_path)
+        log.log(event)
+        with self.disk_errors_explained():
+            log.flush()

@@ -82,7 +82,7 @@ def check_identity(
         saved: the identity that was saved; JSON values.
         wanted: the identity of the run.
         origin: where `saved` is from, for the message.
-        partial: `saved` holds other values, too, which are not compared.
+        partial: compare only the names that both have; `saved` holds other things, too.
 
     Raises:
         IdentityError: naming the values that differ.
@@ -92,7 +92,7 @@ def check_identity(
     before = {name: _completed(saved[name], defaults.get(name)) for name in saved}
     for name in values.keys() & defaults.keys():
         before.setdefault(name, defaults[name])
-    names = values.keys() if partial else before.keys() | values.keys()
+    names = values.keys() & before.keys() if partial else values.keys() | before.keys()
     # First what was chosen, then the paths of leaves, which follow from it.
     differences = [
         f"`{name}` was {before.get(name)!r} and is now {values.get(name)!r}"

@@ -13,8 +13,8 @@ class Interrupted(KeyboardInterrupt):
     """A run that was asked to stop, and has saved what it had done.
 
     Attributes:
-        signum: the signal, ``signal.SIGTERM`` or ``signal.SIGINT``.
-        exit_code: what the process should end with, 128 + ``signum``: 143 or 130.
+        signum: the signal, `signal.SIGTERM` or `signal.SIGINT`.
+        exit_code: what the process should end with, 128 + `signum`: 143 or 130.
     """
 
     def __init__(self, signum: int, message: str) -> None:

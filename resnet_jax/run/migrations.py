@@ -1,6 +1,6 @@
 """Checkpoints of older formats, brought to the present one step by step.
 
-A checkpoint's `progress.json` has a `format`. When the contents change in a way that an older
+A checkpoint's `progress.json` has a `format`. When its contents change in a way that an older
 reader cannot follow, raise `FORMAT_VERSION` and add a function from the format before.
 """
 
@@ -19,7 +19,7 @@ FORMAT_VERSION = 2
 
 
 def shortest(value: Any) -> float:
-    """Return a float scalar as the shortest decimal that is the same number in its own precision.
+    """Return a floating-point scalar as the shortest decimal that is the same in its precision.
 
     >>> shortest(np.float32(0.1))
     0.1
@@ -27,18 +27,40 @@ def shortest(value: Any) -> float:
     return float(str(np.asarray(value)[()]))
 
 
-def _learning_rates_by_step(progress: dict[str, Any]) -> dict[str, Any]:
-    """Go from format 1 to 2: learning rates were kept by the epoch, before the schedule."""
-    schedule = progress["identity"]["schedule"]
-    losses, by_epoch = progress["history"]["minibatch_losses"], progress["learning_rates"]
-    finished = len(by_epoch)
-    # Without finished epochs nothing says how many steps one has, and one rate serves all.
-    per_epoch = max(1, progress["step"] // finished) if finished else len(losses) or 1
-    if finished and len(losses) >= per_epoch * (finished + 1):
-        per_epoch = progress["step"] // (finished + 1)
-    return progress
+def _rates_by_step(progress: dict[str, Any]) -> dict[str, Any]:
+    """Go from format 1 to 2: it kept one learning rate an epoch, without the schedule's factor."""
+    identity = progress.get("identity", {})
+    if "history" not in progress or "training_data" not in identity:
+        return progress
+    steps_per_epoch = int(identity["training_data"].split()[0]) // identity["batch_size"]
+    by_epoch = [*progress["learning_rates"], progress["plateau"]["learning_rate"]]
+    steps = np.arange(len(progress["history"]["minibatch_losses"]))
+    # As the step computed them, in float32.
+    rates = np.asarray(by_epoch, np.float32)[
+        np.minimum(steps // steps_per_epoch, len(by_epoch) - 1)
+    ]
+    if identity["schedule"] is not None:
+        rates = rates * np.asarray(Schedule(**identity["schedule"])(steps), np.float32)
+    return {**progress, "learning_rates": [shortest(rate) for rate in rates]}
 
 
-MIGRATIONS: Mapping[int, Callable[[dict[str, Any]], dict[str, Any]]] = MappingProxyType(
-    {1: _learning_rates_by_step}
+_MIGRATIONS: Mapping[int, Callable[[dict[str, Any]], dict[str, Any]]] = MappingProxyType(
+    {1: _rates_by_step}
 )
+
+
+def migrate(progress: dict[str, Any]) -> dict[str, Any]:
+    """Return a checkpoint's contents in the present format.
+
+    Args:
+        progress: JSON values, with a `format` from 1 to `FORMAT_VERSION`.
+
+    Raises:
+        ValueError: if they are not of their format.
+    """
+    try:
+        for version in range(progress["format"], FORMAT_VERSION):
+            progress = _MIGRATIONS[version](progress)
+    except (KeyError, TypeError, AttributeError, IndexError) as error:
+        raise ValueError(f"it is not of its format: {error!r}") from error
+    return {**progress, "format": FORMAT_VERSION}

@@ -45,7 +45,7 @@ def initialize(
     Cloud TPU; where there is none, or devices are in use already, this is a single process.
 
     Args:
-        coordinator: ``host:port`` of the first process, reachable by all.
+        coordinator: `host:port` of the first process, reachable by all.
         num_processes: of the run.
         process_id: of this one, from 0.
         timeout: in seconds, to wait for the others.

@@ -75,13 +75,13 @@ class RunRecord:
         return f"step {step} (epoch {epoch + 1}, batch {batch + 1} of {self.steps_per_epoch})"
 
     def add_step(self, loss: float, learning_rate: float) -> dict[str, Any]:
-        """Record a step, and return its event for the log."""
+        """Record a step, and return its event."""
         self.history.minibatch_losses.append(loss)
         self.learning_rates.append(learning_rate)
         return self._step_event(self.step)
 
     def add_epoch(self, train: float, valid: float) -> dict[str, Any]:
-        """Record the accuracies (%) after an epoch's last step, and return the event for the log."""
+        """Record the accuracies (%) after an epoch's last step, and return the event."""
         if valid > max(self.history.valid_accuracy, default=-math.inf):
             self.best_epoch, self.best_step = self.epoch + 1, self.step
         self.history.train_accuracy.append(train)

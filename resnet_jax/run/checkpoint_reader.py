@@ -1,0 +1,190 @@
+"""Reading the checkpoints of a run: which there are, which are whole, and what they hold."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import jax
+import numpy as np
+
+from ..storage import JsonError, find_damage, first_line, read_json
+from .identity import layout
+from .migrations import FORMAT_VERSION, migrate
+
+CheckpointChoice = Literal["best", "last"]
+
+PROGRESS = "progress.json"
+"""Name of the file with what is not in the train state."""
+
+
+class CheckpointError(ValueError):
+    """A checkpoint that cannot be used or written, and what would work."""
+
+
+class CheckpointReader:
+    """The checkpoints of a run, which reading leaves as they are.
+
+    Attributes:
+        folder: the folder of the checkpoints.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        """Name the folder.
+
+        Args:
+            folder: the folder of the checkpoints; it need not exist.
+        """
+        self.folder = folder
+
+    @property
+    def steps(self) -> list[int]:
+        """The steps that have a checkpoint, whole or not, ascending."""
+        if not self.folder.is_dir():
+            return []
+        names = (path.name for path in self.folder.iterdir() if path.is_dir())
+        return sorted(int(name) for name in names if name.isdecimal() and str(int(name)) == name)
+
+    @property
+    def latest_step(self) -> int | None:
+        """The step of the newest checkpoint, whole or not; None if there is none."""
+        return max(self.steps, default=None)
+
+    def newest_whole(self) -> tuple[int | None, dict[int, str]]:
+        """Find the newest checkpoint whose files are all as they were written.
+
+        Returns:
+            Its step, or None if there is no checkpoint at all; and the newer ones, by their
+            steps, with what is wrong with them.
+
+        Raises:
+            CheckpointError: if there are checkpoints and none is whole; it says why.
+        """
+        damages: dict[int, str] = {}
+        for step in reversed(self.steps):
+            damage = find_damage(self.folder / str(step))
+            if damage is None:
+                return step, damages
+            damages[step] = damage
+        if not damages:
+            return None, {}
+        reasons = "; ".join(f"in {step} {damage}" for step, damage in damages.items())
+        raise CheckpointError(
+            f"no checkpoint in {self.folder} is whole: {reasons}. Put back a copy of one, or start "
+            "a new run in another folder"
+        )
+
+    def read_progress(self, step: int) -> dict[str, Any]:
+        """Return what `save` was given as `progress`, in the present format.
+
+        Args:
+            step: of the checkpoint.
+
+        Raises:
+            CheckpointError: if it was written by a newer version of this library, or by another.
+        """
+        path = self.folder / str(step) / PROGRESS
+        try:
+            progress = read_json(path)
+            version = progress.get("format")
+            if not isinstance(version, int) or isinstance(version, bool) or version < 1:
+                raise ValueError(f"`format` (={version!r}) must be a whole number of at least 1")
+            if version <= FORMAT_VERSION:
+                return migrate(progress)
+        except JsonError as error:
+            raise CheckpointError(str(error)) from error
+        except ValueError as error:
+            raise CheckpointError(f"{path} is not the progress of a run: {error}") from error
+        raise CheckpointError(
+            f"checkpoint {path.parent} has format {version}, but this version of resnet_jax "
+            f"reads formats up to {FORMAT_VERSION}; update resnet_jax"
+        )
+
+    def choose(self, choice: CheckpointChoice) -> int:
+        """Return the step of a checkpoint to use.
+
+        Args:
+            choice: `"best"`, that of the epoch with the highest validation accuracy so far, or
+                `"last"`, the newest whole one.
+
+        Raises:
+            CheckpointError: if there is no such checkpoint, or it is damaged.
+            ValueError: for another `choice`.
+        """
+        if choice not in get_args(CheckpointChoice):
+            allowed = ", ".join(get_args(CheckpointChoice))
+            raise ValueError(f"`checkpoint` (={choice!r}) must be one of {allowed}")
+        run = self.folder.parent
+        last, _ = self.newest_whole()
+        if last is None:
+            raise CheckpointError(
+                f"`run` (={run}) has no checkpoint yet; the first is saved after an epoch"
+            )
+        if choice == "last":
+            return last
+        step = self.read_progress(last).get("best_step")
+        if not isinstance(step, int) or step < 1:
+            raise CheckpointError(
+                f"no epoch of {run} has been evaluated yet, so that there is no best checkpoint; "
+                "take the last by --checkpoint last"
+            )
+        origin = self.folder / str(step)
+        damage = find_damage(origin) if origin.is_dir() else "it is not there any more"
+        if damage is not None:
+            raise CheckpointError(
+                f"the best checkpoint {origin} cannot be used: {damage}; take the last by "
+                "--checkpoint last"
+            )
+        return step
+
+    def read_variables(self, step: int, shapes: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the variables that a checkpoint was evaluated with, as host arrays.
+
+        Where moving averages are kept, they are what was evaluated.
+
+        Args:
+            step: step of the checkpoint.
+            shapes: `params` and `batch_stats` of the model, as `jax.eval_shape` returns them.
+
+        Raises:
+            CheckpointError: if the checkpoint is not of this model, or cannot be read.
+        """
+        origin = self.folder / str(step)
+        identity = self.read_progress(step).get("identity")
+        saved = identity if isinstance(identity, dict) else {}
+        wanted: dict[str, Any] = {part: shapes.get(part, {}) for part in ("params", "batch_stats")}
+        averaged = any(name.startswith("ema/") for name in saved)
+        if averaged:
+            wanted = {"ema": wanted}
+        _check_layout(saved, layout(wanted), origin)
+        import orbax.checkpoint as ocp  # slow to import
+
+        whole = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), wanted)
+        args = ocp.args.PyTreeRestore(item=wanted, restore_args=whole, partial_restore=True)
+        try:
+            with ocp.PyTreeCheckpointer() as checkpointer:
+                restored = checkpointer.restore((origin / "state").absolute(), args=args)
+        except Exception as error:  # Orbax and TensorStore raise many kinds.
+            raise CheckpointError(
+                f"cannot read checkpoint {origin}: {first_line(error)}"
+            ) from error
+        return restored["ema"] if averaged else restored
+
+
+def _check_layout(saved: Mapping[str, str], wanted: Mapping[str, str], origin: Path) -> None:
+    """Raise unless the variables that a checkpoint holds are the model's.
+
+    Args:
+        saved: types and shapes of the checkpoint's leaves by their paths, among other names.
+        wanted: those of the model.
+        origin: the checkpoint, for the message.
+    """
+    parts = {name.partition("/")[0] for name in wanted}
+    ours = {name for name in saved if "/" in name and name.partition("/")[0] in parts}
+    for name in sorted(ours | wanted.keys()):
+        if saved.get(name) != wanted.get(name):
+            raise CheckpointError(
+                f"checkpoint {origin} has {saved.get(name, 'nothing')} at {name}, but the network "
+                f"of config.json has {wanted.get(name, 'nothing')} there"
+            )

@@ -1,0 +1,192 @@
+"""Everything that a loop needs and that does not change while it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from ..data import epoch_permutation
+from ..training import (
+    Engine,
+    ReduceLROnPlateau,
+    TrainState,
+    create_state,
+    epoch_order,
+    eval_order,
+    get_learning_rate,
+    has_own_schedule,
+    make_eval_step,
+    make_train_step,
+)
+from .config import FitConfig
+from .examples import Examples, Resident, Streamed
+from .identity import Identity, describe, layout
+from .task import Task, check_labels, steps_per_epoch
+
+Order = tuple[np.ndarray, np.ndarray]
+"""Positions `[steps, batch]` of examples, and which of them count."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a loop needs: compiled steps, data on the devices, keys, and orders of examples.
+
+    Attributes:
+        task: what is trained on what.
+        config: how to train.
+        engine: the devices.
+        steps: optimizer steps in an epoch.
+        fresh: the initial state, on one device.
+        identity: what must be the same when the run is resumed.
+        train_step: the compiled training step.
+        eval_step: the compiled evaluation step.
+        train_data: the training examples.
+        valid_data: the validation examples.
+        shuffle_key: key of the order of the training examples.
+        step_key: key of the training steps, on the devices.
+        eval_key: key of the evaluation steps, on the devices.
+    """
+
+    task: Task
+    config: FitConfig
+    engine: Engine
+    steps: int
+    fresh: TrainState
+    identity: Identity
+    train_step: Callable[..., tuple[TrainState, dict[str, Array]]]
+    eval_step: Callable[..., Any]
+    train_data: Examples
+    valid_data: Examples
+    shuffle_key: Array
+    step_key: Array
+    eval_key: Array
+
+    def permutation(self, epoch: int) -> Array:
+        """Return the batches `[steps, batch]` of an epoch's training steps.
+
+        Args:
+            epoch: counted from 0.
+        """
+        order = epoch_permutation(self.shuffle_key, epoch, len(self.task.train))
+        return epoch_order(order, self.config.batch_size)
+
+    def train_order(self, epoch: int) -> Order:
+        """Return the examples that an epoch's training accuracy is taken over.
+
+        Args:
+            epoch: counted from 0.
+        """
+        if not self.config.evaluate_as_trained:
+            return self._every(len(self.task.train))
+        # The reference's loader shuffles anew and drops its ragged tail when it is evaluated, too.
+        key = jax.random.fold_in(self.shuffle_key, epoch)
+        permutation = epoch_permutation(key, epoch, len(self.task.train))
+        order = np.asarray(epoch_order(permutation, self.config.batch_size))
+        return order, np.ones(order.shape, dtype=bool)
+
+    def valid_order(self) -> Order:
+        """Return the examples that the validation accuracy is taken over: every one once."""
+        return self._every(len(self.task.valid))
+
+    def _every(self, count: int) -> Order:
+        size = self.config.eval_batch_size
+        return eval_order(count, size, num_devices=self.engine.num_devices)
+
+
+def make_plan(task: Task, config: FitConfig, engine: Engine, identity: Identity) -> Plan:
+    """Check a task, initialise its state, and put its data where the steps take them.
+
+    Args:
+        task: what is trained on what.
+        config: how to train.
+        engine: the devices.
+        identity: of the caller, which the plan's own extends.
+
+    Raises:
+        ValueError: if the batch does not fit the data or the devices, or a label, the variables
+            to start from or the optimizer's state do not fit the model or this loop.
+    """
+    engine.check_batch_size(config.batch_size, config.accumulate_steps)
+    steps = steps_per_epoch(len(task.train), config.batch_size)
+    # Independent streams, whatever is added later.
+    root = jax.random.key(config.seed)
+    init_key, shuffle_key, step_key, eval_key = (jax.random.fold_in(root, at) for at in range(4))
+    shape = (1, *task.train.images.shape[1:])
+    fresh = create_state(
+        task.model, task.tx, init_key, shape, variables=task.variables, ema=config.ema_decay > 0
+    )
+    _check_rate(task, fresh)
+    images = jax.ShapeDtypeStruct(shape, jnp.float32)
+    logits: Any = jax.eval_shape(task.model.apply, fresh.variables, images)
+    check_labels(task.train, logits.shape[-1], "training")
+    check_labels(task.valid, logits.shape[-1], "validation")
+    size = task.train.images.nbytes + task.valid.images.nbytes
+    source = Resident if size <= 1e9 * config.resident_gigabytes else Streamed
+    return Plan(
+        task=task,
+        config=config,
+        engine=engine,
+        steps=steps,
+        fresh=fresh,
+        identity=identity | _identity(task, config, fresh),
+        train_step=make_train_step(
+            task.model,
+            task.tx,
+            engine=engine,
+            loss_fn=task.loss_fn,
+            prepare=task.prepare,
+            schedule=task.schedule,
+            ema_decay=config.ema_decay,
+            accumulate_steps=config.accumulate_steps,
+        ),
+        eval_step=make_eval_step(task.model, engine=engine, prepare=task.prepare_valid),
+        train_data=source(task.train, engine),
+        valid_data=source(task.valid, engine),
+        shuffle_key=shuffle_key,
+        step_key=engine.share(step_key),
+        eval_key=engine.share(eval_key),
+    )
+
+
+def _check_rate(task: Task, fresh: TrainState) -> None:
+    """Raise where a learning rate would be set without effect."""
+    get_learning_rate(fresh.opt_state)
+    for name in ("controller", "schedule"):
+        if has_own_schedule(fresh.opt_state) and getattr(task, name) is not None:
+            raise ValueError(
+                f"`{name}` would have no effect on the learning rate, because the optimizer `tx` "
+                f"has a schedule of its own; leave out `{name}`, or make the optimizer with a "
+                "number as its learning rate"
+            )
+
+
+def _identity(task: Task, config: FitConfig, fresh: TrainState) -> Identity:
+    """Return what must be the same when a run of this task is resumed."""
+    names = (
+        "batch_size",
+        "seed",
+        "scheduler_on",
+        "evaluate_as_trained",
+        "accumulate_steps",
+        "ema_decay",
+    )
+    values = {
+        **{name: getattr(config, name) for name in names},
+        "initial_learning_rate": str(get_learning_rate(fresh.opt_state)),
+        "controller": None if task.controller is None else asdict(task.controller),
+        "schedule": None if task.schedule is None else asdict(task.schedule),
+        "training_data": describe(task.train),
+        "validation_data": describe(task.valid),
+        **layout(fresh),
+    }
+    defaults = {
+        **{name: getattr(FitConfig, name) for name in names},
+        "controller": asdict(ReduceLROnPlateau()),
+    }
+    return Identity(values, defaults)

@@ -1,0 +1,56 @@
+"""Signals and the clock, which the loop looks at between two steps."""
+
+from __future__ import annotations
+
+import time
+
+import jax
+
+from . import processes
+from .config import FitConfig
+from .interruption import StopRequest
+from .saver import Saver
+
+TOGETHER_EVERY = 10
+"""Steps after which several processes agree on signals and on the clock."""
+
+
+class Watch:
+    """Polls signals and the clock.
+
+    Attributes:
+        signum: the signal that asked to stop, or 0.
+    """
+
+    def __init__(self, stop: StopRequest, saver: Saver, config: FitConfig) -> None:
+        """Name what is polled.
+
+        Args:
+            stop: notes signals.
+            saver: knows when the last save was.
+            config: how often to save.
+        """
+        self.signum = 0
+        self._stop, self._saver, self._config = stop, saver, config
+        self._unsaved_seconds = 0.0
+
+    def poll(self, step: int) -> bool:
+        """Return whether to stop; all processes find out at the same step.
+
+        Args:
+            step: number of the step in its loop, the same in all processes.
+        """
+        if jax.process_count() == 1 or step % TOGETHER_EVERY == 0:
+            self.signum = int(processes.largest(self._stop.signum or 0))
+            unsaved = time.perf_counter() - self._saver.saved_at
+            self._unsaved_seconds = processes.largest(unsaved)
+        return self.signum > 0
+
+    def is_due(self, step: int) -> bool:
+        """Return whether to save after a step inside an epoch.
+
+        Args:
+            step: optimizer steps done.
+        """
+        every, minutes = self._config.checkpoint_every, self._config.checkpoint_minutes
+        return (every > 0 and step % every == 0) or 0 < 60 * minutes <= self._unsaved_seconds
