@@ -7,6 +7,7 @@ package with the same name.
 from __future__ import annotations
 
 import importlib
+import os
 from collections.abc import Callable, Container, Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -56,9 +57,34 @@ def _stored_by_wandb(wandb: Any, run: Any) -> range:
     return range(run.step)
 
 
+def _open_trackio(trackio: Any, project: str, folder: Path, start: RunStart) -> Any:
+    for variable in ("TRACKIO_SPACE_ID", "TRACKIO_SERVER_URL"):
+        if variable in os.environ:
+            raise ValueError(f"`track` (=trackio) keeps runs on this computer: unset {variable}")
+    # What a killed run has left where the folder of trackio is on a network.
+    trackio.fragments.import_inbox_dir()
+    return trackio.init(
+        project,
+        # Names are all that trackio tells runs apart by when it resumes them.
+        name=f"{start.name}-{start.run_id}",
+        resume="allow",
+        config=dict(start.config),
+        embed=False,
+        auto_log_gpu=False,
+        auto_log_cpu=False,
+    )
+
+
+def _stored_by_trackio(trackio: Any, run: Any) -> set[int]:
+    rows = trackio.SQLiteStorage.get_logs(run.project, run.name, run_id=run.id)
+    # Figures have rows of their own there.
+    return {row["step"] for row in rows if STEP in row}
+
+
 TRACKERS: Mapping[str, Service] = MappingProxyType(
     {
         "wandb": Service(_open_wandb, _stored_by_wandb),
+        "trackio": Service(_open_trackio, _stored_by_trackio),
     }
 )
 """The services, by the name of their package and module."""
