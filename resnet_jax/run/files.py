@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..storage import JsonError, read_json
-from .checkpoints import CheckpointStore
 from .facts import DataFacts
 from .sinks import read_log
+
+if TYPE_CHECKING:
+    from .checkpoints import CheckpointStore
 
 
 class RunError(ValueError):
@@ -72,6 +74,8 @@ class RunFiles:
     @cached_property
     def checkpoints(self) -> CheckpointStore:
         """The checkpoints."""
+        from .checkpoints import CheckpointStore  # imports Orbax, which takes a second
+
         return CheckpointStore(self.path / "checkpoints")
 
     @property

@@ -10,7 +10,6 @@ import jax
 import optax
 from jax.typing import ArrayLike
 
-from .learning_rate import get_learning_rate, set_learning_rate  # noqa: F401
 from .rules import OPTIMIZERS
 
 

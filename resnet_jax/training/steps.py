@@ -25,7 +25,6 @@ from jax.flatten_util import ravel_pytree
 from .batches import Batch, Epoch
 from .ema import check_decay, update_ema
 from .engine import Engine, Parallel, choose_engine
-from .eval_steps import make_eval_step, zero_totals  # noqa: F401
 from .learning_rate import get_learning_rate, has_learning_rate, set_learning_rate
 from .losses import LossFunction, check_labels, cross_entropy
 from .preparation import Prepare, as_is, dropout_key, example_keys
