@@ -61,7 +61,9 @@ def open_run(path: Path, checkpoint: CheckpointChoice = "best") -> Run:
     config = folder.read_config()
     for name in REQUIRED:
         if name not in config:
-            raise RunError(f"the configuration of {path} lacks {name!r}; it is of another version")
+            raise RunError(
+                f"{folder.config_path} is not of a run of this version: it lacks {name!r}"
+            )
     data = _data_facts(folder, config)
     try:
         network = {name: config[name] for name in NETWORK_OPTIONS if name in config}
@@ -69,7 +71,7 @@ def open_run(path: Path, checkpoint: CheckpointChoice = "best") -> Run:
         images = ImageOptions(resize=config["resize"], crop=config["crop"])
         transform = images.build((data.side, data.side), data.mean, data.std)
     except (ValueError, TypeError, KeyError) as error:
-        raise RunError(f"the configuration of {path} cannot be used: {error}") from error
+        raise RunError(f"{folder.config_path} is not of a run of this version: {error}") from error
     step = folder.checkpoints.choose(checkpoint)
     image = jnp.zeros((1, 32, 32, len(data.mean)))
     shapes = jax.eval_shape(model.init, jax.random.key(0), image)
@@ -89,7 +91,7 @@ def _data_facts(folder: RunFolder, config: Mapping[str, Any]) -> DataFacts:
     spec = DATASETS.get(config["dataset"])
     if spec is None:
         raise RunError(
-            f"{folder.path} does not say which classes `dataset` (={config['dataset']!r}) has: "
-            "its data.json is missing"
+            f"{folder.data_path} is missing; without it the classes of `dataset` "
+            f"(={config['dataset']!r}) are not known"
         )
     return DataFacts(spec.class_names, spec.side, spec.mean, spec.std)

@@ -51,28 +51,25 @@ def train(
     """
     config = job.check()
     reporter = Reporter() if reporter is None else reporter
-    folder = job.run.build()
-    folder.check()
-    job = override(job, dtype=job.model.resolved_dtype)
-    # The first process may not write before all have found the folder usable.
-    processes.wait_for_all("run folder checked")
-    engine = job.devices.build()
-    with folder:
+    with job.run.build() as folder:
+        # The first process may not write before all have found the folder usable.
+        processes.wait_for_all("run folder checked")
+        job = override(job, dtype=job.model.resolved_dtype)
+        engine = job.devices.build()
         task, dataset, facts = job.build(create_model)
         engine.check_batch_size(config.batch_size, config.accumulate_steps)
         _check_pairs(job, task, engine)
-        identity = Identity(
-            {
-                **fixed_options(job),
-                "num_classes": len(dataset.class_names),
-                "data": dataset.fingerprint,
-            },
-            default_options(type(job)),
-        )
+        chosen = Identity(fixed_options(job), default_options(type(job)))
+        found = Identity({"num_classes": len(dataset.class_names), "data": dataset.fingerprint})
         with job.run.build_sinks(folder) as sinks:
-            folder.begin(flatten(job), data=facts, identity=identity)
+            folder.begin(flatten(job), data=facts, identity=chosen)
             result = fit(
-                task, config, folder=folder, sinks=sinks, identity=identity, reporter=reporter
+                task,
+                config,
+                folder=folder,
+                sinks=sinks,
+                identity=chosen | found,
+                reporter=reporter,
             )
             if processes.is_first():
                 if evaluate is None:

@@ -100,9 +100,9 @@ MISTAKES = {
     "begun": r"`run` \(=.*\) has no checkpoint yet",
     "list": r"config.json is not a JSON object",
     "text": r"config.json cannot be read as JSON",
-    "other": r"config.json is of no run of this version: it lacks 'variant'",
+    "other": r"config.json is not of a run of this version: it lacks 'variant'",
     "dataset": r"data.json is missing; without it the classes of `dataset` \(='mine'\)",
-    "crop": r"config.json is of no run of this version: `crop` \(=13\) must not exceed",
+    "crop": r"config.json is not of a run of this version: `crop` \(=13\) must not exceed",
 }
 
 

@@ -19,7 +19,7 @@ BEST, LAST = 20, 40
 
 def create_small_model(num_classes):
     """Four narrow blocks."""
-    return rj.ResNet(rj.BasicBlock, (1, 1, 1, 1), num_classes, base_planes=16)
+    return rj.ResNet(rj.BasicBlock, (1, 1, 1, 1), num_classes, base_planes=8)
 
 
 def random_variables(model, seed, channels):
