@@ -1,4 +1,4 @@
-"""Networks of which the first stages are at rest: for fine-tuning with little data."""
+"""Networks whose first stages are frozen: for fine-tuning with little data."""
 
 from __future__ import annotations
 
@@ -10,26 +10,35 @@ from .layers import BatchNorm
 from .resnet import ResNet
 
 STAGES = ("stem", "layer1", "layer2", "layer3", "layer4", "head")
-"""Of a ResNet, from the image to the logits."""
+"""The stages of a ResNet, from the image to the logits."""
 
 
 def stage_of(name: str) -> str:
-    """The stage that a part of a ResNet belongs to.
+    """Return the stage that a module of a ResNet belongs to.
 
     Args:
-        name: of the part, as in its variables.
+        name: name of the module in the network's variables. The blocks and `fc` have fixed names;
+            every other module belongs to the stem.
 
     >>> [stage_of(name) for name in ("bn1", "layer3_5", "fc")]
     ['stem', 'layer3', 'head']
     """
-    return {"conv1": "stem", "bn1": "stem", "fc": "head"}.get(name) or name.partition("_")[0]
+    if name == "fc":
+        return "head"
+    return name.partition("_")[0] if name.startswith("layer") else "stem"
 
 
 def stages_up_to(last: str | None) -> tuple[str, ...]:
-    """The stages from the stem to ``last``, which is among them; none for None.
+    """Return the stages from the stem to `last` inclusive.
+
+    Args:
+        last: a stage before the head; None returns no stage.
 
     Raises:
-        ValueError: if ``last`` is no stage before the head.
+        ValueError: if `last` is not a stage before the head.
+
+    >>> stages_up_to("layer1")
+    ('stem', 'layer1')
     """
     if last is None:
         return ()
@@ -38,35 +47,35 @@ def stages_up_to(last: str | None) -> tuple[str, ...]:
     return STAGES[: STAGES.index(last) + 1]
 
 
-class _RestingBatchNorm(BatchNorm):
-    """A BatchNorm that stays in evaluation mode in some stages, whatever ``train`` says.
+class _FrozenBatchNorm(BatchNorm):
+    """A BatchNorm that stays in evaluation mode in some stages, whatever `train` says.
 
     Attributes:
-        stages: where it does.
+        stages: the stages in which it does.
     """
 
     stages: tuple[str, ...] = ()
 
     def __call__(self, x: Array, train: bool = False) -> Array:
-        """Normalises ``[batch, height, width, channels]``."""
+        """Normalise `[batch, height, width, channels]`."""
         return super().__call__(x, train and stage_of(self.path[0]) not in self.stages)
 
 
-def rest_batch_norm(model: ResNet, stages: tuple[str, ...]) -> ResNet:
-    """The same network with the BatchNorms of some stages always in evaluation mode.
+def freeze_batch_norm(model: ResNet, stages: tuple[str, ...]) -> ResNet:
+    """Return the same network with the BatchNorms of some stages always in evaluation mode.
 
     A stage whose parameters are frozen should be frozen as a whole. In training mode its
-    BatchNorms would go on to normalise with each small batch's statistics, and to move the running
-    ones, under weights that cannot follow. Here they normalise with the running statistics that
-    came with the weights, and leave them as they are. The variables are those of ``model``.
+    BatchNorms would go on normalising with the statistics of each small batch, and updating the
+    running ones, under weights that cannot follow. Here they normalise with the running statistics
+    that came with the weights, and leave them as they are. The variables are those of `model`.
 
     Args:
-        model: a network whose ``norm_layer`` is None.
-        stages: of ``STAGES``.
+        model: a network whose `norm_layer` is None.
+        stages: stages out of `STAGES`.
 
     Raises:
-        ValueError: if the network has another ``norm_layer``.
+        ValueError: if the network has another `norm_layer`.
     """
     if model.norm_layer is not None:
         raise ValueError(f"`norm_layer` (={model.norm_layer}) must be None, for BatchNorm")
-    return model.clone(norm_layer=partial(_RestingBatchNorm, stages=stages)) if stages else model
+    return model.clone(norm_layer=partial(_FrozenBatchNorm, stages=stages)) if stages else model

@@ -1,6 +1,6 @@
 """The layers that the ResNets are made of: convolution, normalisation, dense layer, initialisers.
 
-Every layer computes in ``dtype`` and keeps its parameters and statistics in float32.
+Every layer computes in `dtype` and keeps its parameters and statistics in float32.
 """
 
 from __future__ import annotations
@@ -24,15 +24,18 @@ Initializer = Callable[..., Array]
 def kaiming_normal_fan_out(
     key: Array, shape: tuple[int, ...], dtype: DTypeLike = jnp.float32
 ) -> Array:
-    """He et al. 2015, normal with std √(2 / fan_out), where fan_out = kh · kw · out channels.
+    """Draw a kernel from a normal distribution with standard deviation √(2 / fan_out).
 
-    As torch's ``kaiming_normal_(mode="fan_out", nonlinearity="relu")``, which for a grouped
-    convolution, too, counts all output channels.
+    Here fan_out = kernel_h · kernel_w · out, as in torch's `kaiming_normal_(mode="fan_out",
+    nonlinearity="relu")`, which counts all output channels of a grouped convolution, too.
 
     Args:
-        key: from ``jax.random.key``.
-        shape: ``[kernel_h, kernel_w, in / groups, out]``.
-        dtype: of the result.
+        key: from `jax.random.key`.
+        shape: `[kernel_h, kernel_w, in / groups, out]`.
+        dtype: dtype of the kernel.
+
+    References:
+        He et al. 2015, https://arxiv.org/abs/1502.01852
     """
     fan_out = shape[0] * shape[1] * shape[3]
     # The numbers of a matrix or a list are the same; XLA compiles those of a list much faster.
@@ -41,7 +44,11 @@ def kaiming_normal_fan_out(
 
 
 def torch_linear_uniform(fan_in: int) -> Initializer:
-    """The initialiser of ``torch.nn.Linear``: uniform in ±1/√fan_in, for weight and bias alike."""
+    """Return the initialiser of weight and bias in `torch.nn.Linear`: uniform in ±1/√fan_in.
+
+    Args:
+        fan_in: size of the layer's input.
+    """
     bound = fan_in**-0.5
 
     def init(key: Array, shape: tuple[int, ...], dtype: DTypeLike = jnp.float32) -> Array:
@@ -54,16 +61,16 @@ def torch_linear_uniform(fan_in: int) -> Initializer:
 class Conv(nn.Module):
     """2-D convolution without bias, padded explicitly as torch pads.
 
-    ``SAME`` padding differs from torch's where the stride is above 1, so the padding is a number
-    here: ``dilation · (kernel_size - 1) / 2`` on each side, the "same size" rule for stride 1.
+    `SAME` padding differs from torch's where the stride is above 1, so the padding is a number
+    here: `dilation · (kernel_size - 1) / 2` on each side, the "same size" rule for stride 1.
 
     Attributes:
         features: output channels.
         kernel_size: side of the square, odd kernel.
-        stride: of both directions.
+        stride: stride in both directions.
         dilation: spacing of the kernel's taps.
         groups: channel groups; must divide the input's and the output's channels.
-        dtype: in which to compute; None takes the input's.
+        dtype: dtype of the computation; None takes the input's.
     """
 
     features: int
@@ -75,11 +82,11 @@ class Conv(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
-        """Maps ``[batch, height, width, in]`` to ``[batch, height', width', features]``.
+        """Map `[batch, height, width, in]` to `[batch, height', width', features]`.
 
         Raises:
-            ValueError: if ``groups`` does not divide the channels, or the input has other
-                channels than the kernel was made for.
+            ValueError: if `groups` does not divide the channels, or the input does not have the
+                channels that the kernel was made for.
         """
         channels = x.shape[-1]
         if channels % self.groups or self.features % self.groups:
@@ -113,18 +120,18 @@ class Conv(nn.Module):
 class BatchNorm(nn.Module):
     """Batch normalisation over batch, height and width, with torch's running statistics.
 
-    In training it normalises with the batch's mean and *biased* variance and moves the running
+    In training it normalises with the batch's mean and *biased* variance, and updates the running
     mean and the running *unbiased* variance (n / (n - 1) times the biased one), as
-    ``torch.nn.BatchNorm2d`` does; Flax's own BatchNorm keeps the biased one. In evaluation it
+    `torch.nn.BatchNorm2d` does; Flax's own BatchNorm stores the biased one. In evaluation it
     normalises with the running statistics.
 
     Attributes:
-        decay: weight of the old running statistics, 1 - torch's ``momentum``.
+        decay: weight of the old running statistics, 1 - torch's `momentum`.
         epsilon: added to the variance.
-        axis_name: the mapped axis (``pmap``, ``shard_map``) over which the statistics are
-            shared; None leaves them per device. Under ``jit`` with a sharded batch they are
+        axis_name: the mapped axis (`pmap`, `shard_map`) over which the statistics are
+            shared; None leaves them per device. Under `jit` with a sharded batch they are
             global by themselves.
-        dtype: of the output; None takes the input's. Statistics are float32 at least.
+        dtype: dtype of the output; None takes the input's. Statistics are float32 at least.
         scale_init: initialiser of the scale.
 
     References:
@@ -140,11 +147,11 @@ class BatchNorm(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array, train: bool = False) -> Array:
-        """Normalises ``[batch, height, width, channels]``.
+        """Normalise `[batch, height, width, channels]`.
 
         Raises:
-            ValueError: in training, if there is one value a channel only (its unbiased variance
-                does not exist).
+            ValueError: in training, if there is only one value per channel, which has no unbiased
+                variance.
         """
         channels = (x.shape[-1],)
         scale = self.param("scale", self.scale_init, channels, jnp.float32)
@@ -190,14 +197,14 @@ def _blend(old: Array, new: Array, decay: float) -> Array:
 
 
 class GroupNorm(nn.Module):
-    """Group normalisation with the interface that ``ResNet.norm_layer`` asks for.
+    """Group normalisation with the interface of `NormLayer`.
 
     Attributes:
         num_groups: groups of channels; must divide the channels.
         epsilon: added to the variance.
-        dtype: of the output; None takes the input's.
+        dtype: dtype of the output; None takes the input's.
         scale_init: initialiser of the scale.
-        axis_name: accepted and without effect: its statistics are of a single example.
+        axis_name: accepted without effect, as the statistics are those of a single example.
 
     References:
         Wu and He 2018, https://arxiv.org/abs/1803.08494
@@ -211,7 +218,7 @@ class GroupNorm(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array, train: bool = False) -> Array:
-        """Normalises ``[batch, height, width, channels]``; ``train`` makes no difference."""
+        """Normalise `[batch, height, width, channels]`; `train` makes no difference."""
         del train
         norm = nn.GroupNorm(
             self.num_groups, epsilon=self.epsilon, dtype=self.dtype, scale_init=self.scale_init
@@ -220,9 +227,9 @@ class GroupNorm(nn.Module):
 
 
 class NormLayer(Protocol):
-    """What ``ResNet.norm_layer`` may be: a class or partial that makes a normalising module.
+    """What `ResNet.norm_layer` may be: a class or partial that makes a normalising module.
 
-    The module is called as ``norm(x, train)`` and sets its scale with ``scale_init``.
+    The module is called as `norm(x, train)` and initialises its scale with `scale_init`.
     """
 
     def __call__(
@@ -233,11 +240,11 @@ class NormLayer(Protocol):
         axis_name: str | None,
         name: str | None = None,
     ) -> Any:
-        """Makes the module."""
+        """Make the module."""
 
 
 class Dense(nn.Module):
-    """Dense layer initialised as ``torch.nn.Linear``.
+    """Dense layer initialised as `torch.nn.Linear`.
 
     Attributes:
         features: size of the output.
@@ -247,7 +254,7 @@ class Dense(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
-        """Maps ``[batch, in]`` to ``[batch, features]``."""
+        """Map `[batch, in]` to `[batch, features]`."""
         init = torch_linear_uniform(x.shape[-1])
         kernel = self.param("kernel", init, (x.shape[-1], self.features), jnp.float32)
         bias = self.param("bias", init, (self.features,), jnp.float32)

@@ -3,48 +3,50 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
 
 import jax.numpy as jnp
 from flax import linen as nn
 from jax import Array
 from jax.typing import DTypeLike
 
-from ..ops import max_pool
-from .blocks import BasicBlock, Bottleneck
-from .layers import BatchNorm, Conv, Dense, NormLayer
+from .blocks import Block
+from .layers import BatchNorm, Dense, NormLayer
+from .stems import STEMS, Stem
 
 
 class ResNet(nn.Module):
-    """A ResNet as torchvision lays it out, for images ``[batch, height, width, channels]``.
+    """A ResNet as torchvision lays it out, for images `[batch, height, width, channels]`.
 
     Attributes:
-        block: ``BasicBlock`` or ``Bottleneck``.
+        block: the residual block: `BasicBlock`, `Bottleneck`, or a class with the interface of
+            `Block`.
         layers: blocks in each of the four stages.
         num_classes: size of the logits, at least 1.
         zero_init_residual: start every residual branch at zero (Goyal et al. 2017,
             https://arxiv.org/abs/1706.02677), by the scale of its last normalisation.
-        groups: of the 3×3 convolutions (``Bottleneck`` only).
-        width_per_group: channels a group at 64 planes (``Bottleneck`` only).
+        groups: channel groups of the 3×3 convolutions (`Bottleneck` only).
+        width_per_group: channels per group at 64 planes (`Bottleneck` only).
         replace_stride_with_dilation: for stages 2, 3, 4: dilate instead of striding
-            (``Bottleneck`` only).
-        norm_layer: makes the normalisations; None is ``BatchNorm``. See ``NormLayer``.
-        stem: ``"imagenet"`` is 7×7/2 and a 3×3/2 max-pool, ``"cifar"`` is 3×3/1 and no pool.
+            (`Bottleneck` only).
+        norm_layer: makes the normalisations; None is `BatchNorm`. See `NormLayer`.
+        stem: a name in `STEMS` (`"imagenet"` is 7×7/2 and a 3×3/2 max-pool, `"cifar"` is 3×3/1
+            and no pool), or what makes another one; see `Stem`.
         base_planes: planes of the first stage, doubled in each further one.
-        dtype: in which to compute; None takes the input's. Parameters, statistics, the pooled
-            vector and the logits are float32 at least.
-        axis_name: the mapped axis (``pmap``, ``shard_map``) that BatchNorm shares its statistics
+        dtype: dtype of the computation; None takes the input's. Parameters, statistics, the
+            pooled vector and the logits are float32 at least.
+        axis_name: the mapped axis (`pmap`, `shard_map`) that BatchNorm shares its statistics
             over; None leaves them per device.
         remat: recompute the blocks' activations in the backward pass instead of keeping them.
 
     Raises:
         ValueError: on construction, for an option out of range.
-        NotImplementedError: on construction, for a dilated ``BasicBlock``.
+        NotImplementedError: on construction, for a dilated `BasicBlock`.
 
     References:
         He et al. 2015, https://arxiv.org/abs/1512.03385
 
     >>> import jax, jax.numpy as jnp
+    >>> from resnet_jax.models import BasicBlock
     >>> model = ResNet(BasicBlock, (1, 1, 1, 1), num_classes=10, base_planes=8)
     >>> variables = model.init(jax.random.key(0), jnp.zeros((1, 32, 32, 3)))
     >>> model.apply(variables, jnp.zeros((2, 32, 32, 3))).shape
@@ -55,7 +57,7 @@ class ResNet(nn.Module):
 'layer4': (1, 1, 64), 'pooled': (64,)}
     """
 
-    block: type[BasicBlock] | type[Bottleneck]
+    block: Block
     layers: Sequence[int]
     num_classes: int = 1000
     zero_init_residual: bool = False
@@ -63,7 +65,7 @@ class ResNet(nn.Module):
     width_per_group: int = 64
     replace_stride_with_dilation: Sequence[bool] | None = None
     norm_layer: NormLayer | None = None
-    stem: Literal["imagenet", "cifar"] = "imagenet"
+    stem: str | Stem = "imagenet"
     base_planes: int = 64
     dtype: DTypeLike | None = None
     axis_name: str | None = None
@@ -81,8 +83,8 @@ class ResNet(nn.Module):
                 f"`replace_stride_with_dilation` (={replace}) must be None or have 3 entries, "
                 "for stages 2, 3 and 4"
             )
-        if self.stem not in ("imagenet", "cifar"):
-            raise ValueError(f"`stem` (={self.stem!r}) must be 'imagenet' or 'cifar'")
+        if not callable(self.stem) and self.stem not in STEMS:
+            raise ValueError(f"`stem` (={self.stem!r}) must be one of {', '.join(STEMS)}")
         # A block that cannot have these options says so now, not when it is first applied.
         self.block(
             planes=self.base_planes,
@@ -94,13 +96,17 @@ class ResNet(nn.Module):
         super().__post_init__()
 
     def setup(self) -> None:
-        """Makes the layers, under torchvision's names."""
+        """Make the layers under torchvision's names."""
         norm_layer: NormLayer = BatchNorm if self.norm_layer is None else self.norm_layer
-        size, stride = (7, 2) if self.stem == "imagenet" else (3, 1)
-        self.conv1 = Conv(self.base_planes, size, stride, dtype=self.dtype)
-        self.bn1 = norm_layer(
-            scale_init=nn.initializers.ones, dtype=self.dtype, axis_name=self.axis_name
+        make_stem = STEMS[self.stem] if isinstance(self.stem, str) else self.stem
+        self.stem_module = make_stem(
+            planes=self.base_planes,
+            norm_layer=norm_layer,
+            dtype=self.dtype,
+            axis_name=self.axis_name,
         )
+        # torchvision has `conv1` and `bn1` beside the stages, without a level for the stem.
+        nn.share_scope(self, self.stem_module)
         block = nn.remat(self.block, static_argnums=(2,)) if self.remat else self.block
         replace = self.replace_stride_with_dilation or (False, False, False)
         dilation = 1
@@ -128,19 +134,19 @@ class ResNet(nn.Module):
         self.fc = Dense(self.num_classes)
 
     def features(self, x: Array, train: bool = False) -> dict[str, Array]:
-        """The maps of the stem and the four stages, and their pooled vector.
+        """Return the maps of the stem and the four stages, and their pooled vector.
 
         Args:
-            x: images ``[batch, height, width, channels]``, floating point, normalised.
+            x: images `[batch, height, width, channels]`, floating point, normalised.
             train: normalise with the batch's statistics.
 
         Returns:
-            ``stem`` (after its pool), ``layer1`` … ``layer4``: ``[batch, height', width',
-            channels]``; ``pooled``: ``[batch, channels]``, the mean of ``layer4`` over space.
+            `stem` (after its pool), `layer1` … `layer4`: `[batch, height', width',
+            channels]`; `pooled`: `[batch, channels]`, the mean of `layer4` over space.
 
         Raises:
-            ValueError: if ``x`` has not four axes.
-            TypeError: if ``x`` is not floating point.
+            ValueError: if `x` does not have four axes.
+            TypeError: if `x` is not floating point.
         """
         if x.ndim != 4:
             raise ValueError(
@@ -153,9 +159,7 @@ class ResNet(nn.Module):
             )
         if self.dtype is not None:
             x = x.astype(self.dtype)
-        x = nn.relu(self.bn1(self.conv1(x), train))
-        if self.stem == "imagenet":
-            x = max_pool(x, window=3, stride=2, padding=1)
+        x = self.stem_module(x, train)
         maps = {"stem": x}
         for stage, count in enumerate(self.layers, start=1):
             for index in range(count):
@@ -165,11 +169,11 @@ class ResNet(nn.Module):
         return maps
 
     def __call__(self, x: Array, train: bool = False) -> Array:
-        """The logits ``[batch, num_classes]`` of images ``[batch, height, width, channels]``.
+        """Return the logits `[batch, num_classes]` of images `[batch, height, width, channels]`.
 
         Args:
             x: the images, floating point, normalised.
-            train: normalise with the batch's statistics, and move the running ones (which needs
-                ``mutable=["batch_stats"]`` in ``apply``).
+            train: normalise with the batch's statistics, and update the running ones (which needs
+                `mutable=["batch_stats"]` in `apply`).
         """
         return self.fc(self.features(x, train)["pooled"])

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Literal, Protocol, TypedDict, Unpack
+from typing import Protocol, TypedDict, Unpack
 
 from jax.typing import DTypeLike
 
-from .blocks import BasicBlock, Bottleneck
+from .blocks import BasicBlock, Block, Bottleneck
 from .layers import NormLayer
 from .resnet import ResNet
+from .stems import Stem
 
 
 @dataclass(frozen=True)
@@ -22,11 +23,11 @@ class Variant:
         block: the residual block.
         layers: blocks in each of the four stages.
         parameters: trainable parameters at 1000 classes, as torchvision documents them.
-        groups: of the 3×3 convolutions.
-        width_per_group: channels a group at 64 planes.
+        groups: channel groups of the 3×3 convolutions.
+        width_per_group: channels per group at 64 planes.
     """
 
-    block: type[BasicBlock] | type[Bottleneck]
+    block: Block
     layers: tuple[int, int, int, int]
     parameters: int
     groups: int = 1
@@ -51,24 +52,24 @@ VARIANTS: Mapping[str, Variant] = MappingProxyType(
 
 
 class ResNetOptions(TypedDict, total=False):
-    """The options of ``ResNet`` that a factory takes; see there for their meaning."""
+    """The options of `ResNet` that a factory takes; `ResNet` explains them."""
 
     zero_init_residual: bool
     """Start every residual branch at zero."""
     groups: int
-    """Of the 3×3 convolutions."""
+    """Channel groups of the 3×3 convolutions."""
     width_per_group: int
-    """Channels a group at 64 planes."""
+    """Channels per group at 64 planes."""
     replace_stride_with_dilation: Sequence[bool] | None
     """For stages 2, 3, 4: dilate instead of striding."""
     norm_layer: NormLayer | None
     """Makes the normalisations."""
-    stem: Literal["imagenet", "cifar"]
-    """7×7/2 and a max-pool, or 3×3/1."""
+    stem: str | Stem
+    """A name in `STEMS`, or what makes another stem."""
     base_planes: int
     """Planes of the first stage, doubled in each further one."""
     dtype: DTypeLike | None
-    """In which to compute."""
+    """Dtype of the computation."""
     axis_name: str | None
     """The mapped axis that BatchNorm shares its statistics over."""
     remat: bool
@@ -81,16 +82,16 @@ class ResNetFactory(Protocol):
     """A function that makes one variant."""
 
     def __call__(self, num_classes: int = 1000, **options: Unpack[ResNetOptions]) -> ResNet:
-        """Makes the module."""
+        """Make the module."""
 
 
 def create_model(variant: str, num_classes: int = 1000, **options: Unpack[ResNetOptions]) -> ResNet:
-    """Makes a variant by its name.
+    """Make a variant by its name.
 
     Args:
-        variant: a key of ``VARIANTS``.
+        variant: a key of `VARIANTS`.
         num_classes: size of the logits.
-        **options: as of ``ResNet``.
+        **options: options of `ResNet`.
 
     Raises:
         ValueError: for an unknown name or an option out of range.
@@ -113,11 +114,11 @@ def _factory(variant: str) -> ResNetFactory:
     row = VARIANTS[variant]
     make.__name__ = make.__qualname__ = variant
     make.__doc__ = (
-        f"The variant ``{variant}``: {row.block.__name__}, {list(row.layers)} blocks, "
-        f"{row.parameters:,} parameters at 1000 classes.\n\n"
+        f"Make the variant `{variant}`: {list(row.layers)} blocks, {row.parameters:,} "
+        "parameters at 1000 classes.\n\n"
         "Args:\n"
         "    num_classes: size of the logits, at least 1.\n"
-        "    **options: as of ``ResNet``.\n\n"
+        "    **options: options of `ResNet`.\n\n"
         "Raises:\n"
         "    ValueError: for an option out of range.\n"
     )

@@ -1,10 +1,9 @@
-"""Weight files that torch users have: ``.safetensors``, and ``.pth`` or ``.pt``."""
+"""Weight files that torch users have: `.safetensors`, and `.pth` or `.pt`."""
 
 from __future__ import annotations
 
 import importlib
 import os
-import secrets
 from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
@@ -12,8 +11,10 @@ from typing import Any, Literal
 
 from jax import Array
 
+from ..storage import atomic_path
 from .resnet import ResNet
-from .torch_weights import Variables, WeightsError, from_torch, to_torch
+from .torch_names import WeightsError
+from .torch_weights import Variables, from_torch, to_torch
 
 _PACKAGES = {".safetensors": "safetensors.numpy", ".pth": "torch", ".pt": "torch"}
 _MAKERS = {
@@ -21,7 +22,7 @@ _MAKERS = {
     ".pth": "torch.save(net.state_dict(), path)",
     ".pt": "torch.save(net.state_dict(), path)",
 }
-# Under which training scripts keep the network beside the optimizer.
+# The keys under which training scripts keep the network, beside the optimizer.
 _ENTRIES = ("state_dict", "model_state_dict", "model")
 
 
@@ -32,35 +33,38 @@ def load_weights(
     head: Literal["strict", "reinit"] = "strict",
     key: Array | None = None,
 ) -> Variables:
-    """Returns the variables of ``model`` that a file holds under torchvision's names.
+    """Read the variables of `model` from a file with torchvision's names.
 
-    A ``.pth`` or ``.pt`` file is read with ``weights_only=True``, which runs no code of the
-    file's; a checkpoint that keeps the network under ``state_dict``, ``model_state_dict`` or
-    ``model`` is read from there.
+    A `.pth` or `.pt` file is read with `weights_only=True`, which runs no code from
+    the file; a checkpoint that keeps the network under `state_dict`, `model_state_dict` or
+    `model` is read from there.
 
     Args:
         model: the module that the variables are for.
-        path: a ``.safetensors``, ``.pth`` or ``.pt`` file; the last two need torch.
-        head: as of ``from_torch``.
-        key: as of ``from_torch``.
+        path: a `.safetensors`, `.pth` or `.pt` file; the last two need torch.
+        head: see `from_torch`.
+        key: see `from_torch`.
+
+    Returns:
+        `params` and `batch_stats`, as `from_torch` returns them.
 
     Raises:
-        WeightsError: if the name has another ending, the file is none of its kind, or its tensors
-            do not fit the model.
-        OSError: if there is no such file, or it may not be read.
+        WeightsError: if the name has another ending, the file does not have the format of its
+            ending, or its tensors do not fit the model.
+        OSError: if the file does not exist or cannot be read.
         ImportError: if torch is needed and not installed.
     """
     path = Path(path)
     package = _package(path)
     if not path.exists():
         raise FileNotFoundError(f"`path` (={path}) does not exist")
-    path.open("rb").close()  # What may not be read says so by itself.
+    path.open("rb").close()  # raises the plain OSError of a file that cannot be read
     try:
         if path.suffix == ".safetensors":
             state_dict = package.load_file(path)
         else:
             state_dict = package.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # what a reader raises for bytes of another kind is not fixed
+    except Exception as error:  # the readers do not document what they raise for other formats
         raise WeightsError(
             f"`path` (={path}) is damaged or holds more than plain tensors by name; "
             f"{_MAKERS[path.suffix]} makes such a file"
@@ -85,19 +89,19 @@ def save_weights(
     num_batches_tracked: int = 0,
     overwrite: bool = False,
 ) -> None:
-    """Writes a model's variables under torchvision's names, completely or not at all.
+    """Write a model's variables under torchvision's names, completely or not at all.
 
     Args:
-        path: a ``.safetensors``, ``.pth`` or ``.pt`` file; the last two need torch. Missing
+        path: a `.safetensors`, `.pth` or `.pt` file; the last two need torch. Missing
             parent folders are made.
         model: the module that the variables belong to.
-        variables: its ``params`` and ``batch_stats``.
-        num_batches_tracked: as of ``to_torch``.
+        variables: its `params` and `batch_stats`.
+        num_batches_tracked: see `to_torch`.
         overwrite: replace an existing file.
 
     Raises:
         WeightsError: if the name has another ending, or the variables do not fit the model.
-        FileExistsError: if the file exists and ``overwrite`` is False.
+        FileExistsError: if the file exists and `overwrite` is False.
         ImportError: if torch is needed and not installed.
     """
     path = Path(path)
@@ -105,23 +109,16 @@ def save_weights(
     if path.exists() and not overwrite:
         raise FileExistsError(f"`path` (={path}) exists; overwrite=True replaces it")
     state_dict = to_torch(model, variables, num_batches_tracked=num_batches_tracked)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
-    try:
+    with atomic_path(path) as temporary:
         if path.suffix == ".safetensors":
             package.save_file(state_dict, temporary, metadata={"format": "pt"})
         else:
             tensors = {name: package.from_numpy(array) for name, array in state_dict.items()}
             package.save(tensors, temporary)
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _package(path: Path) -> ModuleType:
-    """The package that reads and writes such a file."""
+    """Return the package that reads and writes such a file."""
     name = _PACKAGES.get(path.suffix)
     if name is None:
         raise WeightsError(f"`path` (={path}) must end in .safetensors, .pth or .pt")
@@ -129,7 +126,7 @@ def _package(path: Path) -> ModuleType:
         return importlib.import_module(name)
     except ImportError as error:
         package = name.partition(".")[0]
-        other = "; a .safetensors file does without" if package == "torch" else ""
+        other = "; a .safetensors file does not need it" if package == "torch" else ""
         raise ImportError(
             f"`path` (={path}) needs {package} (pip install {package}){other}"
         ) from error

@@ -1,4 +1,4 @@
-"""Stages at rest: their BatchNorms ignore the batch, in training, too."""
+"""Frozen stages: their BatchNorms ignore the batch, in training, too."""
 
 import jax
 import jax.numpy as jnp
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import resnet_jax as rj
-from resnet_jax.models.freezing import STAGES, rest_batch_norm, stage_of, stages_up_to
+from resnet_jax.models import STAGES, freeze_batch_norm, stage_of, stages_up_to
 
 MODEL = rj.ResNet(rj.BasicBlock, (1, 1, 1, 1), 3, base_planes=4, stem="cifar")
 
@@ -22,7 +22,7 @@ def images():
 
 
 def moved(model, variables, images):
-    """The stages whose running statistics a training pass moves, and the features."""
+    """Return the stages whose running statistics a training pass moves, and the features."""
 
     def features(variables, images):
         return model.apply(
@@ -46,23 +46,23 @@ def test_every_part_has_a_stage(variables):
 
 
 @pytest.mark.parametrize("remat", [False, True])
-def test_the_first_stages_rest(variables, images, remat):
-    model = rest_batch_norm(MODEL.clone(remat=remat), stages_up_to("layer2"))
+def test_the_first_stages_are_frozen(variables, images, remat):
+    model = freeze_batch_norm(MODEL.clone(remat=remat), stages_up_to("layer2"))
     stages, maps = moved(model, variables, images)
     assert stages == {"layer3", "layer4"}
-    at_rest = jax.jit(lambda *args: MODEL.apply(*args, method="features"))(variables, images)
+    evaluated = jax.jit(lambda *args: MODEL.apply(*args, method="features"))(variables, images)
     for name in ("stem", "layer1", "layer2"):
-        np.testing.assert_allclose(maps[name], at_rest[name], rtol=1e-5, atol=1e-5)
-    assert not np.allclose(maps["layer3"], at_rest["layer3"], atol=1e-2)
+        np.testing.assert_allclose(maps[name], evaluated[name], rtol=1e-5, atol=1e-5)
+    assert not np.allclose(maps["layer3"], evaluated["layer3"], atol=1e-2)
 
 
-def test_nothing_rests(variables, images):
-    assert rest_batch_norm(MODEL, stages_up_to(None)) is MODEL
+def test_nothing_is_frozen(variables, images):
+    assert freeze_batch_norm(MODEL, stages_up_to(None)) is MODEL
     assert moved(MODEL, variables, images)[0] == set(STAGES) - {"head"}
 
 
 def test_the_variables_are_the_networks(variables):
-    model = rest_batch_norm(MODEL, stages_up_to("layer4"))
+    model = freeze_batch_norm(MODEL, stages_up_to("layer4"))
     shapes = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, 8, 8, 1)))
     assert jax.tree.structure(shapes) == jax.tree.structure(variables)
     rj.from_torch(model, rj.to_torch(model, variables))
@@ -72,4 +72,4 @@ def test_mistakes():
     with pytest.raises(ValueError, match=r"`last` \(='head'\) must be one of stem, layer1"):
         stages_up_to("head")
     with pytest.raises(ValueError, match=r"`norm_layer` .* must be None, for BatchNorm"):
-        rest_batch_norm(MODEL.clone(norm_layer=rj.GroupNorm), ("stem",))
+        freeze_batch_norm(MODEL.clone(norm_layer=rj.GroupNorm), ("stem",))

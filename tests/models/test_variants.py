@@ -35,13 +35,13 @@ def test_the_table_is_complete():
 
 @pytest.mark.parametrize("name", PARAMETERS)
 def test_parameter_count(name):
-    model = getattr(rj, name)()
+    model = rj.create_model(name)
     assert count(shapes(model)["params"]) == PARAMETERS[name] == rj.VARIANTS[name].parameters
 
 
 @pytest.mark.parametrize("name", PARAMETERS)
 def test_output_shape_and_type(name):
-    model = getattr(rj, name)(num_classes=7)
+    model = rj.create_model(name, num_classes=7)
     variables = shapes(model)
     logits = jax.eval_shape(model.apply, variables, jnp.zeros((2, 97, 65, 3)))
     assert (logits.shape, logits.dtype) == ((2, 7), jnp.float32)
@@ -49,7 +49,7 @@ def test_output_shape_and_type(name):
 
 @pytest.mark.parametrize("name", PARAMETERS)
 def test_collections_and_block_counts(name):
-    variables = shapes(getattr(rj, name)())
+    variables = shapes(rj.create_model(name))
     assert set(variables) == {"params", "batch_stats"}
     for stage, blocks in enumerate(rj.VARIANTS[name].layers, start=1):
         found = [key for key in variables["params"] if key.startswith(f"layer{stage}_")]
@@ -61,10 +61,12 @@ def test_collections_and_block_counts(name):
     assert all(leaf.dtype == jnp.float32 for leaf in jax.tree.leaves(variables))
 
 
-def test_factories_and_create_model_agree():
-    assert rj.resnet34(num_classes=10) == rj.create_model("resnet34", 10)
-    assert rj.resnet34.__name__ == "resnet34"
-    assert "21,797,672" in rj.resnet34.__doc__
+@pytest.mark.parametrize("name", PARAMETERS)
+def test_factories_and_create_model_agree(name):
+    factory = getattr(rj, name)
+    assert factory(num_classes=10) == rj.create_model(name, 10)
+    assert factory.__name__ == name
+    assert f"{PARAMETERS[name]:,}" in factory.__doc__
 
 
 def test_options_override_the_table():
