@@ -42,7 +42,7 @@ def check_choices(options: Any) -> None:
             check_choices(value)
             continue
         allowed = _choices(hints[field.name])
-        for chosen in value if isinstance(value, tuple) else (value,):
+        for chosen in value if isinstance(value, list | tuple) else (value,):
             if allowed and chosen not in allowed:
                 raise ValueError(
                     f"`{field.name}` (={chosen!r}) must be one of {', '.join(allowed)}"

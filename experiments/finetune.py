@@ -13,8 +13,9 @@ normalise with them in training, too.
 
 Everything else, such as the run folder, resuming and signals, is as with the other recipes.
 
-On 100 images of digits, narrow ResNet-18, 12 epochs: 97.7 % test accuracy, 98.2 % with --freeze
-backbone, 71.8 % from random weights (one seed; see the README). It is not measured on photographs.
+On 100 images of digits, a narrow ResNet-18 trained on other digits before reached 97.7 % test
+accuracy in 12 epochs, 98.2 % with --freeze backbone, and 71.8 % from random weights (one seed; the
+time was not measured). Photographs and new classes are not measured.
 """
 
 from __future__ import annotations

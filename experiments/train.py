@@ -93,12 +93,18 @@ def train(
     return Result(result.history, result.state)
 
 
-def run_command(read: Callable[[], Job], *, create_model: CreateModel | None = None) -> int:
+def run_command(
+    read: Callable[[], Job],
+    *,
+    create_model: CreateModel | None = None,
+    evaluate: Callable[..., None] | None = None,
+) -> int:
     """Run the command of a training; return its exit code, see `exit_code`.
 
     Args:
         read: reads the command line.
         create_model: as for `train`.
+        evaluate: as for `train`.
     """
 
     def work() -> int:
@@ -107,8 +113,8 @@ def run_command(read: Callable[[], Job], *, create_model: CreateModel | None = N
             "go on with the same command and --resume", when=lambda: job.run.build().has_run
         ):
             job.devices.join()
-            with processes.losses_explained():
-                train(job, create_model=create_model)
+            with processes.lost_processes_explained():
+                train(job, create_model=create_model, evaluate=evaluate)
         return 0
 
     return exit_code(work)

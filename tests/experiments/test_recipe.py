@@ -164,6 +164,7 @@ def test_a_whole_run(capsys, tmp_path):
         with Image.open(folder / "figures" / f"{name}.png") as image:
             assert min(image.size) > 400
         assert (folder / "figures" / f"{name}.pdf").read_bytes().startswith(b"%PDF")
+    assert list(folder.glob("events.out.tfevents.*"))
     report = json.loads((folder / "report.json").read_text())
     assert 0.0 <= report["test_accuracy"] <= 1.0
     assert sum(map(sum, report["confusion_matrix"])) == 360
@@ -202,7 +203,7 @@ def test_the_tutorial_recipe():
 
 MODERN = [
     *("--preset", "quick", "--epochs", "1", "--resize", "8", "--crop", "8", "--run-dir", "run"),
-    *("--augment", "crop:1", "flip", "cutout:2", "mixup", "--warmup-epochs", "0.5"),
+    *("--augment", "crop:1", "flip", "cutout:2", "mixup", "--warmup-epochs", "0.5", "--track"),
 ]
 
 
@@ -213,6 +214,8 @@ def test_the_modern_recipe(capsys, tmp_path):
     assert run(MODERN) == 0
     report = json.loads((tmp_path / "run/report.json").read_text())
     assert report["config"]["dtype"] == "float32"  # what "auto" is on a CPU
+    assert report["config"]["track"] == []
+    assert not list((tmp_path / "run").glob("events.out.tfevents.*"))
     assert report["config"]["augment"] == ["crop:1", "flip", "cutout:2", "mixup"]
     # The last of 20 steps of a cosine after 10 of warm-up.
     expected = 0.01 * (1 + math.cos(0.9 * math.pi)) / 2
