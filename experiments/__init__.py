@@ -1,1 +1,1 @@
-"""The recipes: ``python -m experiments.<name>``."""
+"""The recipes: `python -m experiments.<name>`."""

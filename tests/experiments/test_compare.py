@@ -11,7 +11,7 @@ from resnet_jax.run import JsonLines, RunFolder
 
 
 def make_run(folder, *, epochs=2, steps=3, extra=0, finished=True, **config):
-    """A run folder; each epoch is better, and ``extra`` steps are of one that is not finished."""
+    """A run folder; each epoch is better, and `extra` steps are of one that is not finished."""
     values = {"variant": "resnet34", "lr": 0.1, "run_dir": str(folder), **config}
     with RunFolder(folder) as run:
         run.begin(values)

@@ -1,4 +1,4 @@
-"""The real job on full-size real images: an hour on two cores, so run it by ``-m slow``."""
+"""The real job on full-size real images: an hour on two cores, so run it by `-m slow`."""
 
 import json
 from pathlib import Path
