@@ -8,22 +8,21 @@ fourth.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import tyro
 from matplotlib.figure import Figure
 
-from resnet_jax.data import DATASETS, Pipeline, Transform, load_dataset, make_augmentation
+from resnet_jax.data import Pipeline, Transform, load_dataset, make_augmentation
 from resnet_jax.evaluation import save_figure
 
-from .config import choice
+from .choices import check_choices
+from .cli import exit_code, parse
+from .options import DatasetName
 
 IMAGES = 10
 SIDE = 32
@@ -33,7 +32,7 @@ SIDE = 32
 class Options:
     """What to draw."""
 
-    dataset: Annotated[str, choice(*DATASETS)] = "digits"
+    dataset: DatasetName = "digits"
     """Whose images to draw; digits is embedded and needs no download."""
     archive: Path | None = None
     """Local copy of the data set; see the recipes."""
@@ -67,6 +66,7 @@ def show(options: Options) -> tuple[Path, Path]:
     Raises:
         ValueError: if an option is out of range, or the data set cannot be loaded (`DatasetError`).
     """
+    check_choices(options)
     if options.out.suffix not in (".png", ".pdf"):
         raise ValueError(f"`out` (={options.out}) must end in .png or .pdf")
     if not 0 <= options.seed < 2**32:
@@ -117,14 +117,14 @@ def draw(rows: dict[str, np.ndarray]) -> Figure:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; return its exit code: 0, or 2 after an error, printed in one line."""
-    try:
-        png, pdf = show(tyro.cli(Options, args=argv, description=__doc__))
-    except (ValueError, OSError) as error:
-        print(f"error: {' '.join(str(error).splitlines())}", file=sys.stderr)
-        return 2
-    print(f"Figure: {png}, {pdf}")
-    return 0
+    """Run the command; return its exit code, see `exit_code`."""
+
+    def work() -> int:
+        png, pdf = show(parse(Options, argv, description=__doc__))
+        print(f"Figure: {png}, {pdf}")
+        return 0
+
+    return exit_code(work)
 
 
 if __name__ == "__main__":
