@@ -1,49 +1,11 @@
-"""What a trained model is worth: predictions, metrics, figures and the report."""
+"""Evaluation of a trained model: predictions, metrics, explanations, figures, page and export.
 
-from .accuracy import ClassScores, accuracy, class_report, per_class_accuracy
-from .calibration import Calibration, calibration
-from .confusion import confusion_labels, confusion_matrix
-from .environment import environment
-from .export import to_stablehlo
-from .figures import (
-    plot_accuracy,
-    plot_calibration,
-    plot_confusion_matrix,
-    plot_explanations,
-    plot_overlay,
-    plot_training_loss,
-    save_figure,
-    show_examples,
-)
-from .flip import FlipAveraged
-from .page import Mistake, most_confident_mistakes, write_page
-from .predict import predict_logits
-from .saliency import grad_cam, input_saliency
+Attributes:
+    OUTPUTS: kinds of output that a program from `to_stablehlo` can have.
+    PLATFORMS: platforms that a program from `to_stablehlo` runs on, as JAX names them.
+"""
 
-__all__ = [
-    "Calibration",
-    "ClassScores",
-    "FlipAveraged",
-    "Mistake",
-    "accuracy",
-    "calibration",
-    "class_report",
-    "confusion_labels",
-    "confusion_matrix",
-    "environment",
-    "grad_cam",
-    "input_saliency",
-    "most_confident_mistakes",
-    "per_class_accuracy",
-    "plot_accuracy",
-    "plot_calibration",
-    "plot_confusion_matrix",
-    "plot_explanations",
-    "plot_overlay",
-    "plot_training_loss",
-    "predict_logits",
-    "save_figure",
-    "show_examples",
-    "to_stablehlo",
-    "write_page",
-]
+import lazy_loader
+
+# The stub `__init__.pyi` lists the names; each is imported when it is first used.
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,4 +1,4 @@
-"""The confusion matrix: which class was taken for which."""
+"""The confusion matrix: how often each class is predicted as each class."""
 
 from __future__ import annotations
 
@@ -9,18 +9,19 @@ from .validation import paired_indices
 
 
 def confusion_labels(labels: ArrayLike, predictions: ArrayLike) -> NDArray[np.int64]:
-    """Return the class that each row and column of the default `confusion_matrix` stands for.
+    """Return the class of each row and column of the default `confusion_matrix`.
 
     Args:
         labels: true class indices `[n]`.
         predictions: predicted class indices `[n]`.
 
     Returns:
-        The classes seen in either, ascending. Where that is a single class a second one joins it
-        (class 0, or class 1 beside class 0), so that the matrix is never smaller than 2×2.
+        The classes that occur in either argument, ascending. A single class is joined by class 0,
+        or by class 1 if it is class 0 itself, so that the matrix is never smaller than 2×2.
 
     Raises:
-        ValueError: see `confusion_matrix`.
+        ValueError: if an argument is not a list of integers ≥ 0 or is empty, or if the lengths
+            differ.
 
     >>> confusion_labels([3, 3], [3, 3]).tolist()
     [0, 3]
@@ -40,15 +41,15 @@ def confusion_matrix(
     Args:
         labels: true class indices `[n]`, n ≥ 1.
         predictions: predicted class indices `[n]`.
-        num_classes: None takes the classes seen in either argument (see `confusion_labels`); a
-            number takes all classes 0 … num_classes − 1, seen or not.
+        num_classes: number of classes; all of 0 … num_classes − 1 get a row and a column. None
+            uses only the classes that `confusion_labels` returns.
 
     Returns:
         int64 counts `[classes, classes]` that sum to n.
 
     Raises:
-        ValueError: an argument is not a list of integers ≥ 0, is empty, the lengths differ, or
-            a class is not below `num_classes`.
+        ValueError: if an argument is not a list of integers ≥ 0 or is empty, if the lengths
+            differ, or if a class is not below `num_classes`.
 
     >>> confusion_matrix([0, 0, 4], [0, 4, 4]).tolist()
     [[1, 1], [0, 1]]

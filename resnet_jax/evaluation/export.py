@@ -1,4 +1,4 @@
-"""A trained network as one file that runs without this package: StableHLO by ``jax.export``."""
+"""Export of a trained network to StableHLO: one file that runs without this package."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from ..data import Transform
 from ..models import ResNet
 
 PLATFORMS = ("cpu", "cuda", "tpu")
-"""That an exported file runs on."""
+"""Platforms that an exported program runs on, as JAX names them."""
 
 OUTPUTS = ("logits", "probabilities")
+"""Kinds of output that an exported program can have."""
 
 
 def to_stablehlo(
@@ -27,28 +28,29 @@ def to_stablehlo(
     output: Literal["logits", "probabilities"] = "logits",
     platforms: Sequence[str] = PLATFORMS,
 ) -> bytes:
-    """The network in evaluation mode, its weights included, for batches of any size.
+    """Export a network in evaluation mode, together with its weights, for batches of any size.
 
-    ``jax.export.deserialize(data).call(images)`` runs it on any of the platforms. The program is
-    plain StableHLO: convolutions and matrix products, and nothing that only this jaxlib or this
-    machine could run. The one custom call is ``shape_assertion``, which JAX itself resolves when
-    it loads a program for batches of any size.
+    `jax.export.deserialize(data).call(images)` runs the program on any of the platforms. It is
+    plain StableHLO: convolutions and matrix products, and nothing that depends on this jaxlib or
+    this machine. Its only custom call is `shape_assertion`, which JAX resolves when it loads a
+    program for batches of any size.
 
     Args:
         model: the network.
-        variables: its ``params`` and ``batch_stats``; they become part of the program.
-        transform: the program takes uint8 images and begins with ``transform.center``; None takes
-            float32 images, normalised already.
-        image_shape: ``(height, width, channels)`` of the images that the program takes.
-        output: float32 ``[batch, classes]``, of either kind.
-        platforms: as JAX names them.
+        variables: its `params` and `batch_stats`; they become part of the program.
+        transform: transform whose `center` begins the program, which then takes uint8 images;
+            None makes a program that takes normalised float32 images.
+        image_shape: `(height, width, channels)` of the images that the program takes.
+        output: whether the program returns logits or probabilities, float32 `[batch, classes]`.
+        platforms: platforms to compile for, as JAX names them.
 
     Returns:
-        What ``jax.export`` serializes; other versions of JAX read it for six months at least.
+        The program as `jax.export` serializes it; newer versions of JAX can read it for at least
+        six months.
 
     Raises:
-        ValueError: for another ``output``, or if the images are not the transform's or the
-            network's.
+        ValueError: if `output` is unknown, or if the transform or the network does not accept
+            images of `image_shape`.
 
     References:
         https://docs.jax.dev/en/latest/export/export.html

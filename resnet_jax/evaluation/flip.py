@@ -1,4 +1,4 @@
-"""A model that looks at the mirror image, too."""
+"""Test-time augmentation: the average over an image and its mirror image."""
 
 from __future__ import annotations
 
@@ -7,25 +7,26 @@ from flax import linen as nn
 
 
 class FlipAveraged(nn.Module):
-    """The mean of a model's logits for an image and for its mirror image, left and right swapped.
+    """Average of a model's logits for an image and for the image flipped left to right.
 
-    It has the model's own variables.
+    It has the same variables as the model itself.
 
     Attributes:
-        model: from images ``[batch, height, width, channels]`` to logits.
+        model: module that maps images `[batch, height, width, channels]` to logits
+            `[batch, classes]`.
     """
 
     model: nn.Module
 
     def setup(self) -> None:
-        """Lets the model have the variables for itself."""
+        """Share the scope of the model, so that its variables keep their names."""
         nn.share_scope(self, self.model)
 
     def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
-        """The logits ``[batch, classes]``.
+        """Return the averaged logits `[batch, classes]`.
 
         Args:
-            x: the images.
-            train: passed on.
+            x: images `[batch, height, width, channels]`.
+            train: passed on to the model.
         """
         return (self.model(x, train=train) + self.model(x[:, :, ::-1], train=train)) / 2

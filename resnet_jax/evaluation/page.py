@@ -1,4 +1,4 @@
-"""A run's report as one HTML page that needs nothing else: no network, no script, no other file."""
+"""The report of a run as a single HTML page without scripts, network access or other files."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from .figures.svg import inline_svg
 from .validation import class_indices
 
 TABLE_CLASSES = 30
-"""Up to so many, the confusion matrix is a table; above, a picture."""
+"""Largest number of classes for which the confusion matrix is a table; above, it is a picture."""
 
 
 @dataclass(frozen=True)
@@ -30,8 +30,8 @@ class Mistake:
     """A wrong prediction.
 
     Attributes:
-        index: of the image in the test set.
-        image: uint8 `[height, width, channels]` with 1 or 3 channels.
+        index: index of the image in the test set.
+        image: the image, uint8 `[height, width, channels]` with 1 or 3 channels.
         true: name of the true class.
         predicted: name of the predicted class.
         confidence: probability of the predicted class, a fraction.
@@ -47,15 +47,15 @@ class Mistake:
 def most_confident_mistakes(
     labels: ArrayLike, probabilities: ArrayLike, *, count: int = 12
 ) -> NDArray[np.int64]:
-    """Return where the prediction is wrong, the most confident first.
+    """Return the indices of wrong predictions, the most confident first.
 
     Args:
         labels: true class indices `[n]`.
-        probabilities: of the classes `[n, classes]`.
-        count: at most so many.
+        probabilities: probabilities of the classes `[n, classes]`.
+        count: largest number of indices to return.
 
     Returns:
-        Indices below n; images of equal confidence in their order.
+        Indices below n; examples of equal confidence keep their order.
 
     >>> most_confident_mistakes([0, 0, 1], [[0.4, 0.6], [0.9, 0.1], [0.8, 0.2]]).tolist()
     [2, 0]
@@ -74,15 +74,19 @@ def write_page(
     figures: Mapping[str, Figure],
     mistakes: Sequence[Mistake],
 ) -> None:
-    """Write a report as a page, completely or not at all.
+    """Write a report as an HTML page, completely or not at all.
 
     Args:
-        path: the file.
-        report: what `report.json` holds of the run.
-        title: heads the page.
-        figures: `loss`, `accuracy`, `learning_rate`, `calibration`, `confusion_matrix`,
-            `grad_cam` and `examples`.
-        mistakes: shown in their order.
+        path: path of the page; an existing file is replaced.
+        report: the values of the run's `report.json`.
+        title: title and heading of the page.
+        figures: the figures `loss`, `accuracy`, `learning_rate`, `calibration`,
+            `confusion_matrix`, `grad_cam` and `examples`, by name.
+        mistakes: wrong predictions, shown in this order.
+
+    Raises:
+        ValueError: if JSON cannot hold a value of the report.
+        OSError: if the page cannot be written; an existing file stays as it was.
     """
     values = to_plain(report, "report", nan=True)
     text = _ENVIRONMENT.get_template("report.html").render(
@@ -104,7 +108,7 @@ def write_page(
 
 
 def _matrix_rows(report: Mapping[str, Any]) -> list[dict[str, Any]] | None:
-    """Name, and count and share of each cell; None for a matrix that is too large for a table."""
+    """Return each row's name and its cells' counts and shares, or None if there are too many."""
     names, counts = list(report["per_class"]), np.asarray(report["confusion_matrix"])
     if len(names) > TABLE_CLASSES:
         return None
@@ -116,30 +120,33 @@ def _matrix_rows(report: Mapping[str, Any]) -> list[dict[str, Any]] | None:
 
 
 def _uri(data: bytes) -> str:
+    """Return a PNG as a data URI."""
     return "data:image/png;base64," + base64.b64encode(data).decode("ascii")
 
 
 def _figure_uri(fig: Figure) -> str:
+    """Draw a figure and return it as a data URI."""
     buffer = io.BytesIO()
     fig.savefig(buffer, format="png", dpi=200)
     return _uri(buffer.getvalue())
 
 
 def _image_uri(image: NDArray[np.uint8]) -> str:
+    """Return an image as a data URI."""
     buffer = io.BytesIO()
     Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image).save(buffer, "PNG")
     return _uri(buffer.getvalue())
 
 
 def _percent(fraction: float | None, digits: int = 2) -> str:
-    """A fraction in per cent, which a line does not break; a dash for none."""
+    """Return a fraction in %, with a space that does not break; a dash for None and NaN."""
     if fraction is None or not math.isfinite(fraction):
         return "–"
     return f"{100 * fraction:.{digits}f}\N{NO-BREAK SPACE}%"
 
 
 def _duration(seconds: float) -> str:
-    """Seconds as a reader would say them.
+    """Return a duration, given in seconds, in the units that a reader expects.
 
     >>> _duration(4.2), _duration(278), _duration(7260)
     ('4.2 s', '4 min 38 s', '2 h 1 min')

@@ -1,4 +1,4 @@
-"""A trained model's logits for any number of images."""
+"""The logits of a trained model for any number of images."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 
-# The cache of jit is keyed by the two static arguments, so that a second call with an equal model
-# and transform compiles nothing.
+# `jit` caches by the two static arguments, so a second call with an equal model and transform
+# compiles nothing.
 @partial(jax.jit, static_argnames=("model", "transform"))
 def _batch_logits(
     model: nn.Module,
@@ -22,6 +22,7 @@ def _batch_logits(
     variables: Mapping[str, Any],
     images: jax.Array,
 ) -> jax.Array:
+    """Return the float32 logits of one batch of uint8 images."""
     logits = model.apply(variables, transform(images), train=False)
     return jnp.asarray(logits).astype(jnp.float32)
 
@@ -34,26 +35,26 @@ def predict_logits(
     *,
     batch_size: int = 256,
 ) -> NDArray[np.float32]:
-    """Return the logits of all images, the model in evaluation mode.
+    """Return the logits of all images, with the model in evaluation mode.
 
-    The images pass in batches of one static shape; the last is padded and its padding cut off
-    again, so each image is counted once whatever n is. Compiled once for each combination of
-    model, transform and batch shape.
+    All batches have the same shape: the last one is padded, and the logits of the padding are
+    dropped. The program is compiled once for each combination of model, transform and batch
+    shape.
 
     Args:
-        model: a module whose call is `model(x, train=False) -> logits [batch, classes]`.
-        variables: its variables, `{"params", "batch_stats"}`.
-        images: uint8 `[n, height, width, channels]`, n ≥ 1.
-        transform: from a uint8 batch to the model's input, traceable by JAX; `Transform.center`
-            of a `Transform`. Use one object for all calls: a new lambda each time compiles anew.
-        batch_size: images at a time; a larger one needs more memory.
+        model: module called as `model(x, train=False) -> logits [batch, classes]`.
+        variables: variables of the model, `{"params", "batch_stats"}`.
+        images: uint8 images `[n, height, width, channels]`, n ≥ 1.
+        transform: function that JAX can trace, from a uint8 batch to the model's input, such as
+            `Transform.center`. Pass the same object in every call: a new lambda is compiled again.
+        batch_size: number of images per batch; larger batches need more memory.
 
     Returns:
-        float32 `[n, classes]`. `logits.argmax(axis=1)` are the predictions,
+        float32 logits `[n, classes]`. `logits.argmax(axis=1)` are the predictions,
         `jax.nn.softmax(logits)` the probabilities.
 
     Raises:
-        ValueError: `images` has another rank or dtype or is empty, `batch_size` is below 1, or
+        ValueError: if `images` has another rank or dtype or is empty, `batch_size` is below 1, or
             `model` or `transform` cannot be hashed.
     """
     host = np.asarray(images)
@@ -70,7 +71,7 @@ def predict_logits(
     _check_hashable("model", model)
     _check_hashable("transform", transform)
 
-    # Each batch is fetched while the next one runs, so that the device does not wait for the host.
+    # Each batch is fetched while the next one runs, so that the device never waits for the host.
     fetched: list[NDArray[np.float32]] = []
     running: jax.Array | None = None
     for start in range(0, len(host), batch_size):
@@ -87,9 +88,10 @@ def predict_logits(
 
 
 def _check_hashable(name: str, value: Hashable) -> None:
+    """Raise ValueError if the argument called `name` cannot be hashed, as `jit` requires."""
     try:
         hash(value)
     except TypeError as error:
         raise ValueError(
-            f"`{name}` must be hashable: give it tuples instead of lists or arrays"
+            f"`{name}` must be hashable; use tuples instead of lists and arrays in it"
         ) from error

@@ -1,4 +1,4 @@
-"""What in an image speaks for a class: input gradients and Grad-CAM."""
+"""Explanations of a prediction by parts of the image: input gradients and Grad-CAM."""
 
 from __future__ import annotations
 
@@ -18,27 +18,30 @@ from jax import Array
 def input_saliency(
     model: nn.Module, variables: Mapping[str, Any], images: Array, classes: Array
 ) -> Array:
-    """How much each pixel would change a class's logit, the model in evaluation mode.
+    """Return how strongly each pixel affects the logit of a class, in evaluation mode.
 
-    The largest absolute gradient over the channels, `max_c |∂ logit[class] / ∂ image[y, x, c]|`.
+    This is the largest absolute gradient over the channels,
+    `max_c |∂ logit[class] / ∂ image[y, x, c]|`.
 
     Args:
-        model: a module whose call is `model(x, train=False) -> logits [batch, classes]`.
-        variables: its variables, `{"params", "batch_stats"}`.
-        images: the model's input `[batch, height, width, channels]`, normalised.
-        classes: of which to explain the logit, int `[batch]`.
+        model: module called as `model(x, train=False) -> logits [batch, classes]`.
+        variables: variables of the model, `{"params", "batch_stats"}`.
+        images: input of the model, `[batch, height, width, channels]`, normalised.
+        classes: class of each image whose logit is explained, int `[batch]`.
 
     Returns:
-        float32 `[batch, height, width]`, at least 0.
+        float32 `[batch, height, width]`, ≥ 0.
 
     References:
         Simonyan et al. 2013, https://arxiv.org/abs/1312.6034
     """
 
     def score(x: Array) -> Array:
+        """Return the sum of the chosen logits."""
         return _chosen(model.apply(variables, x, train=False), classes).sum()
 
-    # In evaluation mode no image bears on another's logits: the sum has each one's own gradient.
+    # In evaluation mode the logits of an image depend on no other image, so the gradient of the
+    # sum holds the gradient of each image.
     return jnp.abs(jax.grad(score)(images)).max(-1).astype(jnp.float32)
 
 
@@ -50,26 +53,26 @@ def grad_cam(
     *,
     stage: str = "layer4",
 ) -> Array:
-    """Where a stage's map speaks for a class, the model in evaluation mode.
+    """Return where a stage's feature map raises the logit of a class, in evaluation mode.
 
-    With `A` the map and `g = ∂ logit[class] / ∂ A` its gradient::
+    With `A` the feature map and `g = ∂ logit[class] / ∂ A` its gradient::
 
         relu(sum_k A[y, x, k] · mean_yx g[y, x, k])
 
     Args:
-        model: a module whose call is `model(x, train=False) -> logits [batch, classes]`, whose
-            method `features(x)` returns the map by the stage's name, and which makes it by its
-            submodules `<stage>_0`, `<stage>_1`, …
-        variables: its variables, `{"params", "batch_stats"}`.
-        images: the model's input `[batch, height, width, channels]`, normalised.
-        classes: of which to explain the logit, int `[batch]`.
-        stage: of the model.
+        model: module called as `model(x, train=False) -> logits [batch, classes]`. Its method
+            `features(x)` returns the feature maps by the names of the stages, and its submodules
+            `<stage>_0`, `<stage>_1`, … make up a stage.
+        variables: variables of the model, `{"params", "batch_stats"}`.
+        images: input of the model, `[batch, height, width, channels]`, normalised.
+        classes: class of each image whose logit is explained, int `[batch]`.
+        stage: name of the stage.
 
     Returns:
-        float32 `[batch, height', width']`, at least 0, of the stage's size.
+        float32 `[batch, height', width']`, ≥ 0, with the height and width of the feature map.
 
     Raises:
-        ValueError: the model has no such stage.
+        ValueError: if the model has no such stage.
 
     References:
         Selvaraju et al. 2016, https://arxiv.org/abs/1610.02391
@@ -87,16 +90,20 @@ def _grad_cam(
     images: Array,
     classes: Array,
 ) -> Array:
+    """Return the Grad-CAM of a stage whose last submodule is `block`."""
     features: Any = model.apply(variables, images, method="features")
     values = features[stage]
 
     def score(offset: Array) -> Array:
+        """Return the sum of the chosen logits with `offset` added to the feature map."""
+
         def add(
             call: Callable[..., Any],
             args: tuple[Any, ...],
             kwargs: dict[str, Any],
             context: InterceptorContext,
         ) -> Any:
+            """Add the offset to what `block` returns."""
             output = call(*args, **kwargs)
             chosen = context.method_name == "__call__" and context.module.path == (block,)
             return output + offset if chosen else output
@@ -105,19 +112,19 @@ def _grad_cam(
             logits = model.apply(variables, images, train=False)
         return _chosen(logits, classes).sum()
 
-    # The gradient by the map is the one by what is added to it.
+    # The gradient with respect to the map is the one with respect to what is added to it.
     gradient = jax.grad(score)(jnp.zeros_like(values))
     weights = gradient.astype(jnp.float32).mean((1, 2), keepdims=True)
     return nn.relu((weights * values.astype(jnp.float32)).sum(-1))
 
 
 def _chosen(logits: Any, classes: Array) -> Array:
-    """Each image's logit of its class, `[batch]`."""
+    """Return each image's logit of its class, float32 `[batch]`."""
     return jnp.take_along_axis(logits, classes[:, None], axis=1)[:, 0].astype(jnp.float32)
 
 
 def _last_block(params: Mapping[str, Any], stage: str) -> str:
-    """The name of a stage's last submodule."""
+    """Return the name of the last submodule of a stage, or raise ValueError."""
     found = [match for name in params if (match := re.fullmatch(r"(.+)_(\d+)", name))]
     indices = [int(match[2]) for match in found if match[1] == stage]
     if not indices:

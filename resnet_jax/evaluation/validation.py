@@ -12,11 +12,12 @@ def class_indices(name: str, values: ArrayLike) -> NDArray[np.int64]:
     """Return `values` as int64 class indices `[n]`.
 
     Args:
-        name: what the caller's argument is called, for the error message.
+        name: name of the caller's argument, for the error message.
         values: integers ≥ 0, at least one.
 
     Raises:
-        ValueError: wrong rank, no entry, not integers, or a negative entry.
+        ValueError: if the rank is not 1, there is no entry, the dtype is not an integer, or an
+            entry is negative.
     """
     array = np.asarray(values)
     if array.ndim != 1:
@@ -33,10 +34,14 @@ def class_indices(name: str, values: ArrayLike) -> NDArray[np.int64]:
 def paired_indices(
     labels: ArrayLike, predictions: ArrayLike
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return labels and predictions as class indices of one length.
+    """Return labels and predictions as int64 class indices of the same length.
+
+    Args:
+        labels: true class indices `[n]`.
+        predictions: predicted class indices `[n]`.
 
     Raises:
-        ValueError: either is not a list of class indices, or their lengths differ.
+        ValueError: if either is not a list of class indices, or if the lengths differ.
     """
     true = class_indices("labels", labels)
     predicted = class_indices("predictions", predictions)
@@ -49,10 +54,13 @@ def paired_indices(
 
 
 def count_matrix(matrix: ArrayLike) -> NDArray[np.int64]:
-    """Return a confusion matrix as int64 `[classes, classes]`.
+    """Return a confusion matrix as int64 counts `[classes, classes]`.
+
+    Args:
+        matrix: square matrix of integers ≥ 0.
 
     Raises:
-        ValueError: not square, without a class, not integers, or a negative count.
+        ValueError: if it is not square, is empty, has another dtype, or holds a negative count.
     """
     array = np.asarray(matrix)
     if array.ndim != 2 or array.shape[0] != array.shape[1] or array.shape[0] == 0:
@@ -65,9 +73,9 @@ def count_matrix(matrix: ArrayLike) -> NDArray[np.int64]:
 
 
 def check_class_names(class_names: Sequence[str], num_classes: int) -> None:
-    """Raise ValueError unless there is exactly one name a class."""
+    """Raise ValueError unless there is exactly one name per class."""
     if len(class_names) != num_classes:
         raise ValueError(
-            f"`class_names` must have one name a class: {num_classes} are needed, "
-            f"{len(class_names)} were given"
+            f"`class_names` ({len(class_names)} names) must have one name for each of the "
+            f"{num_classes} classes"
         )

@@ -9,7 +9,7 @@ import pytest
 from jax import export
 
 import resnet_jax as rj
-from resnet_jax.evaluation.export import to_stablehlo
+from resnet_jax.evaluation import OUTPUTS, PLATFORMS, to_stablehlo
 
 TRANSFORM = rj.Transform(source=(9, 7), resize=14, crop=12, mean=(0.4,) * 3, std=(0.3,) * 3)
 IMAGES = np.random.default_rng(0).integers(0, 256, (3, 9, 7, 3), dtype=np.uint8)
@@ -42,7 +42,7 @@ def test_any_batch(exported, logits):
 
 
 def test_what_the_program_says_of_itself(exported):
-    assert exported.platforms == ("cpu", "cuda", "tpu")
+    assert exported.platforms == PLATFORMS == ("cpu", "cuda", "tpu")
     assert [str(aval) for aval in exported.in_avals] == ["uint8[batch,9,7,3]"]
     assert [str(aval) for aval in exported.out_avals] == ["float32[batch,5]"]
 
@@ -74,7 +74,7 @@ def test_normalised_images_and_probabilities(network, logits):
 
 
 def test_mistakes(network):
-    with pytest.raises(ValueError, match=r"`output` \(='classes'\) must be one of logits, "):
+    with pytest.raises(ValueError, match=rf"`output` .* must be one of {', '.join(OUTPUTS)}$"):
         to_stablehlo(*network, transform=None, image_shape=(12, 12, 3), output="classes")
     with pytest.raises(ValueError, match=r"`images` has shape .* expected \[batch, 9, 7, 3\]"):
         to_stablehlo(*network, transform=TRANSFORM, image_shape=(8, 8, 3))

@@ -108,16 +108,16 @@ def test_titles_fit_their_column(name):
         ),
         (
             {"images": np.linspace(-2, 2, 96).reshape(2, 4, 4, 3)},
-            "`images` must be un-normalised floats in [0, 1]; they range from -2 to 2",
+            "`images` must be floats in [0, 1], not normalised; they range from -2 to 2",
         ),
         (
             {"images": np.full((2, 4, 4, 3), np.nan)},
-            "`images` must be un-normalised floats in [0, 1]; they range from nan to nan",
+            "`images` must be floats in [0, 1], not normalised; they range from nan to nan",
         ),
-        ({"labels": [0]}, "`labels` (1 entries) must have one entry an image (2)"),
+        ({"labels": [0]}, "`labels` (1 entries) must have one entry per image (2)"),
         (
             {"predictions": [0, 1, 2]},
-            "`predictions` (3 entries) must have one entry an image (2)",
+            "`predictions` (3 entries) must have one entry per image (2)",
         ),
         ({"labels": [0, 3]}, "`labels` holds class 3; `class_names` has 3 names"),
         (

@@ -57,8 +57,8 @@ def test_fewer_images_leave_places_empty(count):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"predictions": [0]}, r"`predictions` \(1 entries\) must have one entry an image \(4\)"),
-        ({"cam": np.zeros((1, 2, 2))}, r"`cam` \(1 entries\) must have one entry an image"),
+        ({"predictions": [0]}, r"`predictions` \(1 entries\) must have one entry per image \(4\)"),
+        ({"cam": np.zeros((1, 2, 2))}, r"`cam` \(1 entries\) must have one entry per image"),
         ({"labels": [0, 0, 0, 2, 0, 0]}, "`labels` holds class 2; `class_names` has 2 names"),
         ({"images": np.zeros((5, 8, 8, 2))}, "with 1 or 3 channels"),
     ],

@@ -78,7 +78,7 @@ def test_text_stands_out_from_its_cell(percent):
 def test_class_names_and_their_number():
     axes = plot_confusion_matrix(MATRIX, class_names=NAMES).axes[0]
     assert labels(axes.xaxis) == labels(axes.yaxis) == NAMES
-    message = "`class_names` must have one name a class: 3 are needed, 2 were given"
+    message = "`class_names` (2 names) must have one name for each of the 3 classes"
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         plot_confusion_matrix(MATRIX, class_names=NAMES[:2])
 

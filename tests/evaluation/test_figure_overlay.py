@@ -53,7 +53,7 @@ def test_a_rate_holds_up_to_the_next():
 @pytest.mark.parametrize(
     ("curves", "options", "message"),
     [
-        ({}, {}, "`curves` is empty; at least one is needed"),
+        ({}, {}, "`curves` is empty; at least one curve is needed"),
         ({"a": ([1, 2], [1])}, {}, "those of 'a' have shapes (2,) and (1,)"),
         ({"a": ([], [])}, {}, "at least 1; those of 'a' have shapes (0,) and (0,)"),
         ({"a": ([1], [float("nan")])}, {}, "`curves` must be finite; 'a' is not"),

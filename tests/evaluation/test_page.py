@@ -182,7 +182,7 @@ def test_many_classes_and_no_mistakes(tmp_path):
     text = path.read_text(encoding="utf-8")
     assert 'class="matrix"' not in text
     assert 'alt="Confusion matrix' in text
-    assert "every test image was recognised" in text
+    assert "every test image was classified correctly" in text
 
 
 def test_mistakes_by_confidence():

@@ -117,7 +117,7 @@ def test_takes_images_that_live_on_the_device(images, variables):
         ({"batch_size": 0}, "`batch_size` (=0) must be at least 1"),
         (
             {"model": Tiny(widths=[np.zeros(3)])},
-            "`model` must be hashable: give it tuples instead of lists or arrays",
+            "`model` must be hashable; use tuples instead of lists and arrays in it",
         ),
     ],
 )

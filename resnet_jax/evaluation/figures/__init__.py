@@ -1,6 +1,6 @@
-"""Figures of a run, as Matplotlib `Figure` objects that belong to no window."""
+"""Figures of a run, as Matplotlib `Figure` objects without a window or pyplot."""
 
-from .curves import plot_accuracy, plot_training_loss
+from .curves import plot_accuracy, plot_training_loss, running_average
 from .examples import show_examples
 from .explanation import plot_explanations
 from .matrix import plot_confusion_matrix
@@ -15,6 +15,7 @@ __all__ = [
     "plot_explanations",
     "plot_overlay",
     "plot_training_loss",
+    "running_average",
     "save_figure",
     "show_examples",
 ]

@@ -1,4 +1,4 @@
-"""Training curves: loss by iteration, accuracy by epoch."""
+"""Training curves: loss per iteration, accuracy per epoch."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from .style import BLUE, COLUMN_WIDTH, FONT_SIZE, SKY_BLUE, VERMILION, new_figure, style_axes
 
-_SETTLED = 1000  # iterations after which the loss no longer holds the first steps' peak
+_SETTLED = 1000  # iterations after which the peak of the first steps is over
 _REFERENCE_YLIM = (60.0, 100.0)  # %
 
 
 def _history(name: str, values: ArrayLike) -> NDArray[np.float64]:
+    """Return `values` as finite float64 `[n]`, n ≥ 1, or raise ValueError."""
     array = np.asarray(values, dtype=np.float64)
     if array.ndim != 1 or array.size == 0:
         raise ValueError(
@@ -28,7 +29,7 @@ def _history(name: str, values: ArrayLike) -> NDArray[np.float64]:
 
 
 def _epoch_ticks(num_epochs: int) -> NDArray[np.int64]:
-    """Every 10 epochs; closer where that leaves the axis bare, wider where labels would touch."""
+    """Return ticks every 10 epochs; closer in a short run, wider in a long one."""
     if num_epochs <= 10:
         step = 1
     elif num_epochs < 20:
@@ -41,11 +42,15 @@ def _epoch_ticks(num_epochs: int) -> NDArray[np.int64]:
 def running_average(
     values: NDArray[np.float64], window: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the middles of windows, as positions in `values`, and the averages over them.
+    """Return the running average of `values`, and the middle of the window of each average.
 
     Args:
-        values: `[n]`.
-        window: from 1 to n.
+        values: numbers `[n]`.
+        window: width of the window, 1 to n.
+
+    Returns:
+        The middles of the windows, as positions in `values`, and the averages, both
+        `[n - window + 1]`.
 
     >>> running_average(np.array([1.0, 3.0, 5.0]), 2)
     (array([0.5, 1.5]), array([2., 4.]))
@@ -64,24 +69,24 @@ def plot_training_loss(
 ) -> Figure:
     """Plot the loss of each minibatch and its running average.
 
-    The lower x-axis counts epochs, labelled every 10 (every one or two below 20 epochs, every 20
-    or more above 120). The y-axis ends at 1.5 times the largest loss after iteration 1000, so
-    that the first steps' peak does not flatten the rest; in a history of 1000 or fewer, at 1.5
-    times the largest loss after its first tenth.
+    The lower x-axis counts epochs, with a label every 10 (every one or two below 20 epochs, every
+    20 or more above 120). The y-axis ends at 1.5 times the largest loss after iteration 1000, so
+    that the peak of the first steps does not flatten the rest; with at most 1000 losses, it ends
+    at 1.5 times the largest loss after the first tenth.
 
     Args:
-        minibatch_losses: `[iterations]`, finite; a run that stopped early may have fewer than
-            `num_epochs * iterations_per_epoch`.
-        num_epochs: epochs that the x-axis spans.
-        iterations_per_epoch: minibatches in an epoch.
-        averaging_iterations: width of the averaging window. Each average stands at the middle of
-            its window. A history shorter than that is averaged over a tenth of its length.
+        minibatch_losses: finite losses `[iterations]`; there may be fewer than
+            `num_epochs * iterations_per_epoch` if the run stopped early.
+        num_epochs: number of epochs that the x-axis spans.
+        iterations_per_epoch: number of minibatches per epoch.
+        averaging_iterations: width of the averaging window. Each average is drawn at the middle
+            of its window. Fewer losses than that are averaged over a tenth of their number.
 
     Returns:
-        The figure; its axes are the loss and the epoch scale.
+        The figure; its axes are those of the loss and of the epochs.
 
     Raises:
-        ValueError: a number is below 1, the history is empty or not finite, or it is longer than
+        ValueError: if a number is below 1, or if the losses are empty, not finite, or more than
             the epochs account for.
     """
     for name, value in (
@@ -105,7 +110,7 @@ def plot_training_loss(
 
     fig = new_figure(COLUMN_WIDTH, 2.8)
     axes = fig.add_subplot()
-    # A line of one point is invisible: it gets a dot.
+    # A line with a single point is invisible, so it gets a marker.
     axes.plot(
         np.arange(len(losses)),
         losses,
@@ -151,17 +156,17 @@ def plot_accuracy(
     *,
     ylim: tuple[float, float] | None = None,
 ) -> Figure:
-    """Plot training and validation accuracy by epoch.
+    """Plot training and validation accuracy over the epochs.
 
     Args:
-        train_accuracy: % after each epoch `[epochs]`.
-        valid_accuracy: % after each epoch `[epochs]`.
-        ylim: limits of the y-axis in %. None takes 60 to 100, with the lower limit moved down to
-            the next multiple of 10 where a value lies below it, so that all values show.
+        train_accuracy: accuracy after each epoch in %, `[epochs]`.
+        valid_accuracy: accuracy after each epoch in %, `[epochs]`.
+        ylim: limits of the y-axis in %. None uses 60 to 100; if a value is below 60, the lower
+            limit is the next multiple of 10 below it.
 
     Raises:
-        ValueError: a history is empty, not finite or outside 0 … 100, their lengths differ, or
-            `ylim` is not ascending.
+        ValueError: if a history is empty, not finite or outside 0 … 100, if their lengths differ,
+            or if `ylim` is not ascending.
     """
     train = _history("train_accuracy", train_accuracy)
     valid = _history("valid_accuracy", valid_accuracy)
@@ -183,7 +188,7 @@ def plot_accuracy(
     fig = new_figure(COLUMN_WIDTH, 2.4)
     axes = fig.add_subplot()
     epochs = np.arange(1, len(train) + 1)
-    # Markers and dashes tell the two apart in grey print as well.
+    # Markers and dashes distinguish the two curves in black-and-white print as well.
     marked = len(train) <= 30
     axes.plot(
         epochs,

@@ -1,4 +1,4 @@
-"""A page of test images with what the model made of them."""
+"""A grid of test images with their predicted and true classes."""
 
 from __future__ import annotations
 
@@ -13,34 +13,34 @@ from .style import COLUMN_WIDTH, VERMILION, new_figure
 
 _ROWS, _COLUMNS = 3, 5
 _HEIGHT = 2.8  # inches
-_SLACK = 1e-3  # rounding that normalising and back may leave outside [0, 1]
+_SLACK = 1e-3  # rounding error outside of [0, 1] after normalising and denormalising
 
 
 def show_examples(
     images: ArrayLike, predictions: ArrayLike, labels: ArrayLike, class_names: Sequence[str]
 ) -> Figure:
-    """Show the first 15 images in a 3×5 grid, each titled with predicted and true class.
+    """Show the first 15 images in a 3×5 grid, each titled with its predicted and true class.
 
-    A wrong prediction has a thick vermilion frame and title. With fewer than 15 images the last
-    places stay empty.
+    A wrong prediction has a thick vermilion frame and a vermilion title. With fewer than 15
+    images, the last places stay empty.
 
     Args:
-        images: un-normalised, `[n, height, width, channels]` with 1 or 3 channels: uint8, or
-            floats in [0, 1] (as `Transform.denormalise` returns them).
+        images: images that are not normalised, `[n, height, width, channels]` with 1 or 3
+            channels: uint8, or floats in [0, 1] such as `Transform.denormalise` returns.
         predictions: predicted class indices `[n]`.
         labels: true class indices `[n]`.
-        class_names: the names, by class index.
+        class_names: names by class index.
 
     Raises:
-        ValueError: the images have another shape, dtype or range, the lengths differ, or a class
-            has no name.
+        ValueError: if the images have another shape, dtype or range, if the lengths differ, or if
+            a class has no name.
     """
     floats = pictures(images)
     predicted, true = class_indices("predictions", predictions), class_indices("labels", labels)
     for name, values in (("predictions", predicted), ("labels", true)):
         if len(values) != len(floats):
             raise ValueError(
-                f"`{name}` ({len(values)} entries) must have one entry an image ({len(floats)})"
+                f"`{name}` ({len(values)} entries) must have one entry per image ({len(floats)})"
             )
         if values.max() >= len(class_names):
             raise ValueError(
@@ -52,7 +52,7 @@ def show_examples(
         example_title(class_names, p, t)
         for p, t in zip(predicted[:shown], true[:shown], strict=True)
     ]
-    # A letter is about 0.6 of the font's size wide; the longest name has to fit its column.
+    # A letter is about 0.6 times as wide as the font size; the longest name must fit its column.
     longest = max(len(line) for title in titles for line in title.split("\n"))
     font_size = min(7.5, 0.9 * 72 * COLUMN_WIDTH / _COLUMNS / (0.6 * longest))
 
@@ -80,15 +80,24 @@ def show_examples(
 
 
 def example_title(class_names: Sequence[str], predicted: int, true: int) -> str:
-    """Return the two lines above an image."""
+    """Return the two lines above an image: predicted and true class.
+
+    Args:
+        class_names: names by class index.
+        predicted: predicted class index.
+        true: true class index.
+    """
     return f"P: {class_names[predicted]}\nT: {class_names[true]}"
 
 
 def pictures(images: ArrayLike) -> NDArray[np.float32]:
-    """Return un-normalised images as floats in [0, 1].
+    """Return images that are not normalised as float32 in [0, 1].
+
+    Args:
+        images: `[n, height, width, channels]` with 1 or 3 channels: uint8, or floats in [0, 1].
 
     Raises:
-        ValueError: they have another shape, dtype or range.
+        ValueError: if the images have another shape, dtype or range.
     """
     array = np.asarray(images)
     if array.ndim != 4 or array.shape[-1] not in (1, 3) or array.size == 0:
@@ -103,7 +112,7 @@ def pictures(images: ArrayLike) -> NDArray[np.float32]:
     low, high = float(array.min()), float(array.max())
     if not (low >= -_SLACK and high <= 1 + _SLACK):
         raise ValueError(
-            f"`images` must be un-normalised floats in [0, 1]; they range from {low:.3g} "
+            f"`images` must be floats in [0, 1], not normalised; they range from {low:.3g} "
             f"to {high:.3g}"
         )
     return array.astype(np.float32).clip(0, 1)

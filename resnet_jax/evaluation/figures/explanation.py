@@ -1,4 +1,4 @@
-"""Images with what in them speaks for the predicted class."""
+"""Images with the regions that led to the predicted class."""
 
 from __future__ import annotations
 
@@ -25,21 +25,22 @@ def plot_explanations(
     cam: ArrayLike,
     saliency: ArrayLike,
 ) -> Figure:
-    """Show up to four images, their Grad-CAM over them, and their input gradients.
+    """Show up to four images, the same images overlaid with Grad-CAM, and their input gradients.
 
     Each map is scaled by its own largest value. A wrong prediction has a vermilion title.
 
     Args:
-        images: un-normalised `[n, height, width, channels]`, as of `show_examples`.
+        images: images that are not normalised, `[n, height, width, channels]`, as
+            `show_examples` accepts them.
         predictions: predicted class indices `[n]`, the classes that the maps explain.
         labels: true class indices `[n]`.
-        class_names: the names, by class index.
-        cam: of `grad_cam`, `[n, height', width']`.
-        saliency: of `input_saliency`, `[n, height, width]`.
+        class_names: names by class index.
+        cam: maps from `grad_cam`, `[n, height', width']`.
+        saliency: maps from `input_saliency`, `[n, height, width]`.
 
     Raises:
-        ValueError: the images have another shape, dtype or range, the lengths differ, or a class
-            has no name.
+        ValueError: if the images have another shape, dtype or range, if the lengths differ, or if
+            a class has no name.
     """
     shown = pictures(images)[:_COLUMNS]
     predicted = class_indices("predictions", predictions)[:_COLUMNS]
@@ -48,7 +49,7 @@ def plot_explanations(
     for name, values in {"predictions": predicted, "labels": true, **maps}.items():
         if len(values) != len(shown):
             raise ValueError(
-                f"`{name}` ({len(values)} entries) must have one entry an image ({len(shown)})"
+                f"`{name}` ({len(values)} entries) must have one entry per image ({len(shown)})"
             )
     for name, values in {"predictions": predicted, "labels": true}.items():
         if values.max() >= len(class_names):
@@ -84,7 +85,7 @@ def plot_explanations(
             color=VERMILION if wrong else "black",
         )
         for axes in (image, cam_axes):
-            # Grey under the colours of the map, which would mix with the image's own.
+            # The image below the map is grey, so that its colours do not mix with the map's.
             picture = shown[column] if axes is image else shown[column].mean(-1)
             axes.imshow(picture, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
         cam_axes.imshow(_scaled(heat[column]), cmap="inferno", vmin=0, vmax=1, alpha=0.6)
@@ -93,6 +94,6 @@ def plot_explanations(
 
 
 def _scaled(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """By the largest, which may be 0."""
+    """Return `values` divided by the largest of them, unless that is 0."""
     top = values.max()
     return values / top if top > 0 else values

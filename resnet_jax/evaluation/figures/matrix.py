@@ -1,4 +1,4 @@
-"""The confusion matrix as a picture."""
+"""The confusion matrix as a figure."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from numpy.typing import ArrayLike
 from ..validation import check_class_names, count_matrix
 from .style import COLUMN_WIDTH, FONT_SIZE, new_figure, style_axes
 
-_COLUMN_CLASSES = 12  # up to so many fit the column of a page
-_CROWDED = 30  # classes from which empty cells stay blank and names stand upright
+_COLUMN_CLASSES = 12  # largest number of classes that fits the column of a page
+_CROWDED = 30  # number of classes above which empty cells stay blank and names are vertical
 
 
 def plot_confusion_matrix(
@@ -28,28 +28,29 @@ def plot_confusion_matrix(
     cmap: str | Colormap | None = None,
     figsize: tuple[float, float] | None = None,
 ) -> Figure:
-    """Plot a confusion matrix, rows true and columns predicted.
+    """Plot a confusion matrix with true classes as rows and predicted classes as columns.
 
-    A cell's colour is its share of the true class (its row), so that large and small classes
-    compare. Colours follow the square root of that share: confusions of a few per cent show, and
-    both black text (up to a share of 0.5) and white text (above) stay legible. A class without
-    examples has shares of 0. Above 30 classes cells that count nothing hold no text.
+    The colour of a cell shows its share of the true class (its row), so that large and small
+    classes can be compared. Colours follow the square root of the share: confusions of a few
+    per cent are visible, and black text (up to a share of 0.5) and white text (above) are both
+    legible. A class without examples has shares of 0. Above 30 classes, cells with a count of 0
+    have no text.
 
     Args:
-        matrix: counts `[classes, classes]`, as from `confusion_matrix`.
+        matrix: counts `[classes, classes]` from `confusion_matrix`.
         show_absolute: write the counts.
-        show_normed: write the shares, in parentheses below the counts where both are shown.
-        class_names: one name a class; None takes the row's index.
+        show_normed: write the shares, in parentheses below the counts if both are shown.
+        class_names: one name per class; None uses the indices of the rows.
         colorbar: add the colour scale.
         hide_spines: leave out the frame.
         hide_ticks: leave out the ticks and the class names.
-        cmap: a Matplotlib colour map, light for 0 and dark for 1; None is "Blues".
-        figsize: width and height in inches; None is as wide as a column
-            up to 12 classes, and grows with their number above.
+        cmap: Matplotlib colour map, light for 0 and dark for 1; None uses "Blues".
+        figsize: width and height in inches; None is as wide as a column up to 12 classes, and
+            grows with the number of classes above.
 
     Raises:
-        ValueError: neither `show_absolute` nor `show_normed`, another number of names than
-            classes, or `matrix` is not a square matrix of counts.
+        ValueError: if `show_absolute` and `show_normed` are both False, if the number of names is
+            not the number of classes, or if `matrix` is not a square matrix of counts.
     """
     if not (show_absolute or show_normed):
         raise ValueError(
@@ -73,7 +74,7 @@ def plot_confusion_matrix(
     image = axes.imshow(
         shares, cmap="Blues" if cmap is None else cmap, norm=PowerNorm(0.5, vmin=0, vmax=1)
     )
-    cell = 72 * 0.78 * min(figsize) / size  # points; names and labels take the rest
+    cell = 72 * 0.78 * min(figsize) / size  # points; names and labels need the rest
 
     crowded = size > _CROWDED
     texts = {
@@ -131,4 +132,5 @@ def plot_confusion_matrix(
 
 
 def _share(share: float, below_count: bool) -> str:
+    """Return the text of a share, in parentheses if it is below a count."""
     return f"({share:.2f})" if below_count else f"{share:.2f}"

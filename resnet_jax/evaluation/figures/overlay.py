@@ -1,4 +1,4 @@
-"""One or several curves in one diagram, told apart by colour and dashes."""
+"""Several curves in one diagram, distinguished by colour and dashes."""
 
 from __future__ import annotations
 
@@ -22,31 +22,32 @@ def plot_overlay(
     log_y: bool = False,
     steps: bool = False,
 ) -> Figure:
-    """Plot curves over each other, with a legend where there is more than one.
+    """Plot curves in one diagram, with a legend if there is more than one.
 
-    The first seven have a colour each; further ones repeat the colours with other dashes.
+    The first seven curves have different colours; further ones repeat the colours with other
+    dashes.
 
     Args:
-        curves: x and y by name, both `[points]`, finite.
-        xlabel: of the x-axis.
-        ylabel: of the y-axis.
-        log_y: make the y-axis logarithmic; all y must be above 0.
-        steps: the value holds up to the next point, as a learning rate does.
+        curves: finite x and y of each curve, both `[points]`, by name.
+        xlabel: label of the x-axis.
+        ylabel: label of the y-axis.
+        log_y: make the y-axis logarithmic; every y must be above 0.
+        steps: draw each value as constant up to the next point, as for a learning rate.
 
     Raises:
-        ValueError: there is no curve, x and y of one differ in length, one is empty or not
-            finite, or a value has no logarithm.
+        ValueError: if there is no curve, if x and y of a curve differ in length, if a curve is
+            empty or not finite, or if a value is not above 0 with `log_y`.
     """
     if not curves:
-        raise ValueError("`curves` is empty; at least one is needed")
+        raise ValueError("`curves` is empty; at least one curve is needed")
     fig = new_figure(COLUMN_WIDTH, 2.4)
     axes = fig.add_subplot()
     for number, (name, (x, y)) in enumerate(curves.items()):
         across, values = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
         if across.ndim != 1 or across.shape != values.shape or not across.size:
             raise ValueError(
-                f"`curves` must have x and y of one length, at least 1; those of {name!r} have "
-                f"shapes {across.shape} and {values.shape}"
+                f"`curves` must have x and y of the same length, at least 1; those of {name!r} "
+                f"have shapes {across.shape} and {values.shape}"
             )
         if not (np.isfinite(across).all() and np.isfinite(values).all()):
             raise ValueError(f"`curves` must be finite; {name!r} is not")
@@ -73,7 +74,7 @@ def plot_overlay(
     axes.grid(axis="y", color="0.88", linewidth=0.5)
     axes.set_axisbelow(True)
     if len(curves) > 1:
-        # Below the diagram, where it hides no curve however many there are.
+        # Below the diagram, the legend hides no curve, however many there are.
         longest = max(map(len, curves))
         columns = max(1, min(len(curves), 48 // (longest + 6)))
         fig.legend(loc="outside lower center", ncols=columns, fontsize=FONT_SIZE, frameon=False)

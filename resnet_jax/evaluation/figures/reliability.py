@@ -1,25 +1,25 @@
-"""The reliability diagram: accuracy by confidence."""
+"""The reliability diagram: accuracy over confidence."""
 
 from __future__ import annotations
 
 import numpy as np
 from matplotlib.figure import Figure
 
-from ..calibration import Calibration
+from ..reliability import Calibration
 from .style import BLUE, COLUMN_WIDTH, FONT_SIZE, SKY_BLUE, VERMILION, new_figure, style_axes
 
 
 def plot_calibration(result: Calibration) -> Figure:
-    """Plot each bin's accuracy against its confidence, and the number of predictions below.
+    """Plot the accuracy of each bin over its confidence, with the number of predictions below.
 
-    A model that is right as often as it says has its points on the diagonal. Bars reach from the
-    point to the diagonal. Bins without predictions stay empty.
+    The points of a well-calibrated model lie on the diagonal. Bars connect each point with the
+    diagonal. Bins without predictions stay empty.
 
     Args:
-        result: of `calibration`.
+        result: bins from `calibration`.
 
     Returns:
-        The figure; its axes are the diagram and the counts.
+        The figure; its axes are those of the diagram and of the counts.
     """
     fig = new_figure(COLUMN_WIDTH, 3.3)
     diagram, counts = fig.subplots(
@@ -38,7 +38,7 @@ def plot_calibration(result: Calibration) -> Figure:
     diagram.set_xlim(0, 1)
     diagram.set_ylabel("Accuracy")
     diagram.legend(fontsize=FONT_SIZE, frameon=False, loc="upper left")
-    # Below the legend: in the other corners there may be points.
+    # Below the legend, because there may be points in the other corners.
     diagram.text(
         0.03,
         0.6,
@@ -55,7 +55,7 @@ def plot_calibration(result: Calibration) -> Figure:
         edgecolor="white",
         linewidth=0.4,
     )
-    # Most predictions are confident: only a logarithm shows the others beside them.
+    # Most predictions are confident; only a logarithmic scale shows the others beside them.
     counts.set_yscale("log")
     counts.set_ylim(0.7, 2 * result.counts.max())
     counts.set_ylabel("Count")

@@ -91,8 +91,8 @@ def test_bad_matrix(matrix, message):
 @pytest.mark.parametrize(
     ("names", "message"),
     [
-        (["a"], "`class_names` must have one name a class: 2 are needed, 1 were given"),
-        (["a", "a"], "`class_names` must be distinct; they are ['a', 'a']"),
+        (["a"], "`class_names` (1 names) must have one name for each of the 2 classes"),
+        (["a", "a"], "`class_names` (=['a', 'a']) must be distinct"),
     ],
 )
 def test_bad_class_names(names, message):

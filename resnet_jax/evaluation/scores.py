@@ -1,4 +1,4 @@
-"""Accuracy, overall and by class, and precision, recall and F1."""
+"""Accuracy, overall and per class, and precision, recall and F1 per class."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from .validation import check_class_names, count_matrix, paired_indices
 
 
 class ClassScores(TypedDict):
-    """The scores of one class, as fractions, and its number of examples."""
+    """Scores of one class, as fractions, and its number of examples."""
 
     precision: float
-    """Of those predicted as the class, the fraction that belongs to it."""
+    """Fraction of the predictions of the class that are right."""
     recall: float
-    """Of those that belong to the class, the fraction predicted as it."""
+    """Fraction of the examples of the class that are predicted as the class."""
     f1: float
-    """The harmonic mean of the two."""
+    """Harmonic mean of precision and recall."""
     support: int
-    """Number of examples that belong to the class."""
+    """Number of examples of the class."""
 
 
 def accuracy(labels: ArrayLike, predictions: ArrayLike) -> float:
@@ -32,7 +32,8 @@ def accuracy(labels: ArrayLike, predictions: ArrayLike) -> float:
         predictions: predicted class indices `[n]`.
 
     Raises:
-        ValueError: an argument is not a list of integers ≥ 0, is empty, or the lengths differ.
+        ValueError: if an argument is not a list of integers ≥ 0 or is empty, or if the lengths
+            differ.
 
     >>> accuracy([0, 1, 2, 2], [0, 1, 2, 0])
     0.75
@@ -42,23 +43,23 @@ def accuracy(labels: ArrayLike, predictions: ArrayLike) -> float:
 
 
 def _ratio(part: NDArray[np.int64], whole: NDArray[np.int64], empty: float) -> NDArray[np.float64]:
+    """Return `part / whole`, and `empty` where `whole` is 0."""
     result = np.full(len(whole), empty, dtype=np.float64)
     np.divide(part, whole, out=result, where=whole > 0)
     return result
 
 
 def per_class_accuracy(matrix: ArrayLike) -> NDArray[np.float64]:
-    """Return the fraction of each true class that was recognised.
+    """Return the fraction of the examples of each true class that are predicted correctly.
 
     Args:
-        matrix: counts `[classes, classes]`, rows true, as from `confusion_matrix`.
+        matrix: counts `[classes, classes]` with true classes as rows, from `confusion_matrix`.
 
     Returns:
-        float64 fractions `[classes]`; nan for a class without examples (`write_report` writes
-        it as null).
+        float64 fractions `[classes]`; nan for a class without examples.
 
     Raises:
-        ValueError: `matrix` is not a square matrix of counts.
+        ValueError: if `matrix` is not a square matrix of counts.
 
     >>> per_class_accuracy([[3, 1], [0, 0]])
     array([0.75,  nan])
@@ -77,16 +78,16 @@ def class_report(
         precision = TP / (TP + FP)    recall = TP / (TP + FN)    F1 = 2·TP / (2·TP + FP + FN)
 
     Args:
-        matrix: counts `[classes, classes]`, rows true, as from `confusion_matrix`.
-        class_names: one distinct name a class; None names them "0", "1", ….
-        zero_division: the value of a ratio whose denominator is 0 (nan is allowed).
+        matrix: counts `[classes, classes]` with true classes as rows, from `confusion_matrix`.
+        class_names: one distinct name per class; None uses "0", "1", ….
+        zero_division: value of a ratio whose denominator is 0; nan is allowed.
 
     Returns:
         The scores by class name, in the order of the matrix.
 
     Raises:
-        ValueError: `matrix` is not a square matrix of counts, or the names are too few, too many
-            or not distinct.
+        ValueError: if `matrix` is not a square matrix of counts, or if there are too few or too
+            many names or two are equal.
 
     References:
         scikit-learn, `sklearn.metrics.precision_recall_fscore_support`.
@@ -98,7 +99,7 @@ def class_report(
     names = [str(index) for index in range(len(counts))] if class_names is None else class_names
     check_class_names(names, len(counts))
     if len(set(names)) != len(names):
-        raise ValueError(f"`class_names` must be distinct; they are {list(names)}")
+        raise ValueError(f"`class_names` (={list(names)}) must be distinct")
     hits, support, predicted = counts.diagonal(), counts.sum(axis=1), counts.sum(axis=0)
     precision = _ratio(hits, predicted, zero_division)
     recall = _ratio(hits, support, zero_division)

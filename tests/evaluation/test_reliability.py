@@ -52,7 +52,7 @@ def test_against_scikit_learn(bins):
 @pytest.mark.parametrize(
     ("labels", "probabilities", "bins", "message"),
     [
-        ([0], [[0.5, 0.5]] * 2, 2, "`probabilities` must be [n, classes] with n = 1 as `labels`"),
+        ([0], [[0.5, 0.5]] * 2, 2, "`probabilities` must have the shape [n, classes] with n = 1"),
         ([0], [0.5], 2, "its shape is (1,)"),
         ([0, 1], [[1, 0], [0.5, 0.6]], 2, "sum to 1 in each row; row 1 is [0.5, 0.6]"),
         ([0], [[1.5, -0.5]], 2, "must be at least 0 and sum to 1 in each row; row 0"),

@@ -1,4 +1,4 @@
-"""Whether a model is right as often as it says: reliability by bins, and the calibration error."""
+"""Calibration: whether a model is right as often as its probabilities say."""
 
 from __future__ import annotations
 
@@ -9,17 +9,18 @@ from numpy.typing import ArrayLike, NDArray
 
 from .validation import class_indices
 
-_SLACK = 1e-3  # rounding that a softmax in float32 may leave
+_SLACK = 1e-3  # rounding error of a softmax in float32
 
 
 class Calibration(NamedTuple):
-    """Predictions in bins of equal width by their confidence, which is their probability.
+    """Predictions in bins of equal width by confidence, the probability of the predicted class.
 
     Attributes:
-        edges: of the bins, from 0 to 1 `[bins + 1]`; the lower edge is out, the upper in.
-        counts: predictions in each bin `[bins]`.
-        accuracy: fraction of each bin's predictions that is right `[bins]`; nan in an empty one.
-        confidence: mean of each bin's confidences `[bins]`; nan in an empty one.
+        edges: edges of the bins, from 0 to 1, `[bins + 1]`; a bin includes its upper edge only.
+        counts: number of predictions in each bin, `[bins]`.
+        accuracy: fraction of the predictions in each bin that are right, `[bins]`; nan in an
+            empty bin.
+        confidence: mean confidence in each bin, a fraction, `[bins]`; nan in an empty bin.
     """
 
     edges: NDArray[np.float64]
@@ -29,22 +30,23 @@ class Calibration(NamedTuple):
 
     @property
     def error(self) -> float:
-        """The expected calibration error, `sum_b counts[b] / n · |accuracy[b] − confidence[b]|`."""
+        """Expected calibration error, `sum_b counts[b] / n · |accuracy[b] − confidence[b]|`."""
         gaps = np.abs(np.nan_to_num(self.accuracy) - np.nan_to_num(self.confidence))
         return float((self.counts * gaps).sum() / self.counts.sum())
 
 
 def calibration(labels: ArrayLike, probabilities: ArrayLike, *, bins: int = 15) -> Calibration:
-    """Return how the most probable class's probability compares with how often it is right.
+    """Compare the probability of each prediction with how often such predictions are right.
 
     Args:
         labels: true class indices `[n]`, n ≥ 1.
-        probabilities: of the classes, summing to 1, `[n, classes]`; of a softmax.
-        bins: of equal width between 0 and 1.
+        probabilities: probabilities of the classes, as from a softmax, `[n, classes]`; each row
+            sums to 1.
+        bins: number of bins of equal width between 0 and 1.
 
     Raises:
-        ValueError: the shapes do not go together, a row is no distribution, a label has no
-            probability, or `bins` is below 1.
+        ValueError: if the shapes do not match, a row is not a distribution, a label is not below
+            the number of classes, or `bins` is below 1.
 
     References:
         Guo et al. 2017, https://arxiv.org/abs/1706.04599
@@ -57,8 +59,8 @@ def calibration(labels: ArrayLike, probabilities: ArrayLike, *, bins: int = 15) 
     values = np.asarray(probabilities, dtype=np.float64)
     if values.ndim != 2 or len(values) != len(true) or values.shape[1] == 0:
         raise ValueError(
-            f"`probabilities` must be [n, classes] with n = {len(true)} as `labels`; its shape is "
-            f"{values.shape}"
+            f"`probabilities` must have the shape [n, classes] with n = {len(true)}, as `labels` "
+            f"has; its shape is {values.shape}"
         )
     wrong = ~((np.abs(values.sum(1) - 1) <= _SLACK) & (values >= 0).all(1))
     if wrong.any():
