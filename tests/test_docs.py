@@ -1,8 +1,11 @@
-"""Every public name is documented, and the README's links lead somewhere."""
+"""Every public name is documented in one style, and the README's links lead somewhere."""
 
+import ast
 import importlib
 import inspect
 import re
+import subprocess
+import sys
 import types
 from pathlib import Path
 
@@ -10,9 +13,10 @@ import pdoc.doc
 import pytest
 
 ROOT = Path(__file__).parents[1]
-ROOMS = ("models", "ops", "data", "training", "evaluation")
+ROOMS = ("storage", "ops", "models", "data", "training", "run", "evaluation")
 PUBLIC = ("resnet_jax", *(f"resnet_jax.{room}" for room in ROOMS))
 FLAX_FIELDS = {"name", "parent", "scope"}  # which every Flax module has
+FILES = sorted((ROOT / "resnet_jax").rglob("*.py"))
 PAGES = [ROOT / "README.md", ROOT / "tests" / "parity" / "README.md"]
 
 
@@ -21,15 +25,16 @@ def entries(docstring, *titles):
     sections = re.findall(
         rf"^(?:{'|'.join(titles)}):\n((?: {{4}}.*\n?|\n)+)", docstring, re.MULTILINE
     )
-    names = [re.findall(r"^ {4}\**([\w, ]+):", section, re.MULTILINE) for section in sections]
+    names = [re.findall(r"^ {4}\**(\w[\w, ]*):", section, re.MULTILINE) for section in sections]
     return {name.strip() for some in names for entry in some for name in entry.split(",")}
 
 
 def undocumented(module):
     """Public names of a module, of its classes and of its functions without a word on them."""
+    # All of them at first: pdoc sees only names that have been imported.
+    values = {name: getattr(module, name) for name in module.__all__}
     page = pdoc.doc.Module(module)
-    for name in module.__all__:
-        value = getattr(module, name)
+    for name, value in values.items():
         if isinstance(value, types.ModuleType):
             if not value.__doc__:
                 yield name
@@ -74,6 +79,69 @@ def test_every_public_name_is_documented(name):
 @pytest.mark.parametrize("name", PUBLIC)
 def test_args_sections_name_the_parameters(name):
     assert list(stale_arguments(importlib.import_module(name))) == []
+
+
+def double_backticks(source):
+    """Lines of docstrings, comments and messages with double backticks."""
+    for number, line in enumerate(source.splitlines(), 1):
+        if "``" in line:
+            yield number
+
+
+def final_stops(source):
+    """Lines of `raise X("...")` whose message ends with a full stop; an ellipsis may end it."""
+    for node in ast.walk(ast.parse(source)):
+        if not (isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call)):
+            continue
+        for message in node.exc.args:
+            # The last literal of an f-string, or of literals that are added.
+            while isinstance(message, ast.JoinedStr | ast.BinOp):
+                message = message.values[-1] if hasattr(message, "values") else message.right
+            text = message.value if isinstance(message, ast.Constant) else None
+            if isinstance(text, str) and re.search(r"(^|[^.])\.\s*$", text):
+                yield node.lineno
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_one_style_of_backticks_and_of_messages(path):
+    source = path.read_text(encoding="utf-8")
+    assert list(double_backticks(source)) == []
+    assert list(final_stops(source)) == []
+
+
+def test_the_reference_has_the_names_that_are_imported_late(tmp_path):
+    command = [sys.executable, "-m", "pdoc", "-d", "google", "-o", str(tmp_path), "resnet_jax"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "does not resolve" not in done.stderr
+    for page in ("resnet_jax", "resnet_jax/evaluation", "resnet_jax/run"):
+        html = (tmp_path / f"{page}.html").read_text(encoding="utf-8")
+        module = importlib.import_module(page.replace("/", "."))
+        for name in module.__all__:
+            if not isinstance(getattr(module, name), types.ModuleType):
+                assert f'id="{name}"' in html, name
+
+
+def test_other_styles_are_found():
+    source = '''
+def f(x):
+    """Return ``x``."""
+    if x == 1:
+        raise ValueError("`x` must be above 1.")
+    if x == 2:
+        raise ValueError(
+            f"`x` (={x}) must be "
+            f"above {x}. "
+        ) from None
+    if x == 3:
+        raise ValueError("`x` must not be" + " 3.")
+    if x == 4:
+        raise ValueError(f"`x` must be one of {x}")
+    if x == 5:
+        raise ValueError("`x` is not 5. Take another; or 6, 7, ...")
+    raise KeyError(x)
+'''
+    assert list(double_backticks(source)) == [3]
+    assert list(final_stops(source)) == [5, 7, 12]
 
 
 SAMPLE = '''
