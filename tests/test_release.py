@@ -25,6 +25,9 @@ assert folder.is_relative_to(sys.prefix), folder
 assert (folder / "py.typed").is_file()
 assert importlib.util.find_spec("experiments") is None
 assert importlib.metadata.version("resnet-jax")
+for module in (rj, rj.data, rj.models, rj.ops, rj.run, rj.training, rj.evaluation):
+    for name in module.__all__:
+        assert getattr(module, name) is not None
 digits = rj.load_dataset("digits")
 numbers = {"mean": digits.mean, "std": digits.std}
 transform = rj.Transform(source=(8, 8), resize=9, crop=8, **numbers)
@@ -56,6 +59,10 @@ def release(tmp_path_factory):
     return folder
 
 
+STUBS = {f"resnet_jax/{room}__init__.pyi" for room in ("", "run/", "evaluation/")}
+"""The package imports the names that these files list; without them it has none."""
+
+
 def library():
     files = (path for path in (ROOT / "resnet_jax").rglob("*") if path.is_file())
     return {path.relative_to(ROOT).as_posix() for path in files if path.suffix != ".pyc"}
@@ -66,6 +73,7 @@ def test_the_wheel_holds_the_library_alone(release):
         names = set(wheel.namelist())
     metadata = {name for name in names if name.startswith(f"{NAME}.dist-info/")}
     assert names - metadata == library()
+    assert names >= STUBS
     assert f"{NAME}.dist-info/licenses/LICENSE" in metadata
 
 
@@ -74,6 +82,7 @@ def test_the_source_archive_holds_what_builds_it(release):
         names = {name.removeprefix(f"{NAME}/") for name in archive.getnames()}
     others = {"pyproject.toml", "README.md", "LICENSE", "PKG-INFO", ".gitignore"}
     assert names == library() | others
+    assert names >= STUBS
 
 
 def test_the_wheel_works_by_itself(release, tmp_path):
