@@ -40,7 +40,7 @@ from .models import (
     wide_resnet50_2,
     wide_resnet101_2,
 )
-from .run import FitConfig, FitResult, History, Task, fit
+from .run import FitConfig, FitResult, History, RunFolder, Task, fit
 from .training import (
     Batch,
     Engine,
@@ -71,6 +71,7 @@ __all__ = [
     "PlateauState",
     "ReduceLROnPlateau",
     "ResNet",
+    "RunFolder",
     "Schedule",
     "Task",
     "TrainState",

@@ -1,4 +1,4 @@
-"""Makes the helpers beside the tests, the torch twin and the differences, importable."""
+"""Make the helper modules beside the tests, the torch twin and the differences, importable."""
 
 import sys
 from pathlib import Path

@@ -15,14 +15,14 @@ from resnet_jax import ResNet, from_torch, to_torch
 
 
 def max_difference(ours, theirs) -> float:
-    """max |Δ| / max |theirs|."""
+    """Return max |Δ| / max |theirs|."""
     ours, theirs = np.asarray(ours, np.float64), np.asarray(theirs, np.float64)
     assert ours.shape == theirs.shape, (ours.shape, theirs.shape)
     return float(np.abs(ours - theirs).max() / np.abs(theirs).max())
 
 
 def norm_difference(ours, theirs) -> float:
-    """‖Δ‖₂ / ‖theirs‖₂."""
+    """Return ‖Δ‖₂ / ‖theirs‖₂."""
     ours, theirs = np.asarray(ours, np.float64), np.asarray(theirs, np.float64)
     assert ours.shape == theirs.shape, (ours.shape, theirs.shape)
     return float(np.linalg.norm(ours - theirs) / np.linalg.norm(theirs))
@@ -31,7 +31,7 @@ def norm_difference(ours, theirs) -> float:
 def eval_difference(
     model: ResNet, net: TorchResNet, size: tuple[int, int], *, jit: bool = True
 ) -> float:
-    """`max_difference` of the logits in evaluation."""
+    """Return the `max_difference` of the logits in evaluation."""
     x = images(2, *size, net.conv1.in_channels).astype(_dtype(net))
     apply = jax.jit(model.apply) if jit else model.apply
     with torch.no_grad():
@@ -40,7 +40,7 @@ def eval_difference(
 
 
 def feature_differences(model: ResNet, net: TorchResNet, size: tuple[int, int]) -> dict[str, float]:
-    """`max_difference` of every stage's activations in evaluation."""
+    """Return the `max_difference` of every stage's activations in evaluation."""
     x = images(2, *size, net.conv1.in_channels).astype(_dtype(net))
     ours = model.apply(from_torch(model, net.state_dict()), x, method="features")
     theirs = net.eval().features(to_nchw(x))
@@ -49,12 +49,12 @@ def feature_differences(model: ResNet, net: TorchResNet, size: tuple[int, int]) 
 
 
 def small_learning_rate(model: ResNet) -> float:
-    """For ten steps in float32: the deeper the network, the faster rounding errors grow."""
+    """Return a rate for ten steps in float32: rounding errors grow faster in deeper networks."""
     return 1e-6 if sum(model.layers) > 20 else 1e-5
 
 
 class TrainDifferences(NamedTuple):
-    """Of the first step's logits and gradients, and of the statistics after the first and last."""
+    """Differences of the first step's logits and gradients, and of two steps' statistics."""
 
     logits: float
     gradients: dict[str, float]
@@ -71,7 +71,7 @@ def train_differences(
     learning_rate: float = 1e-4,
     jit: bool = True,
 ) -> TrainDifferences:
-    """Trains both on the same random batches, in turn, by SGD with momentum 0.9.
+    """Train both on the same random batches, in turn, by SGD with momentum 0.9.
 
     The first batch is kept clear of the kinks of the ReLUs (see `clear_of_kinks`); a small
     learning rate keeps it so. Logits differ by `max_difference`, gradients and statistics by

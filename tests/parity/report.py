@@ -1,4 +1,4 @@
-"""Measures how far every variant is from its torch twin, as a table in Markdown.
+"""Measure how far every variant is from its torch twin, and print a table in Markdown.
 
     python tests/parity/report.py [variant ...]
 
@@ -36,14 +36,14 @@ COLUMNS = (
 
 
 def torch_rounding(net: TorchResNet, size: tuple[int, int]) -> float:
-    """`max_difference` of torch's float32 logits from its float64 ones."""
+    """Return the `max_difference` of torch's float32 logits from its float64 ones."""
     x = to_nchw(images(2, *size, 3))
     with torch.no_grad():
         return max_difference(net.eval()(x), copy.deepcopy(net).double()(x.double()))
 
 
 def measure(variant: str) -> list[float]:
-    """The columns of one variant, after its name."""
+    """Return the columns of one variant, after its name."""
     model = rj.create_model(variant)
     net = lively(twin_of(model))
     evaluation = [eval_difference(model, net, size, jit=False) for size in ((64, 64), (97, 65))]

@@ -27,7 +27,7 @@ MODELS = {
 
 
 def fresh_tensors(model):
-    """Our tensors and torch's by name, ``[seeds, ...]``."""
+    """Our tensors and torch's by name, `[seeds, ...]`."""
     init = jax.jit(model.init)
     image = np.zeros((1, 32, 32, 3), np.float32)
     ours = [rj.to_torch(model, init(jax.random.key(seed), image)) for seed in SEEDS]

@@ -1,6 +1,6 @@
-"""The same networks in torch: what the JAX ones are measured against. For tests alone.
+"""The same networks in torch, with which the tests compare the JAX ones.
 
-Names, order and layouts are torchvision's; the CIFAR stem and ``base_planes`` are this library's.
+Names, order and layouts are torchvision's; the CIFAR stem and `base_planes` are this library's.
 """
 
 from __future__ import annotations
@@ -131,7 +131,7 @@ class TorchResNet(nn.Module):
 
 
 def twin_of(model: ResNet, *, channels: int = 3, seed: int = 0) -> TorchResNet:
-    """The torch network of a model's options, freshly initialised."""
+    """Return the torch network of a model's options, freshly initialised."""
     torch.manual_seed(seed)
     return TorchResNet(
         TorchBasicBlock if model.block is BasicBlock else TorchBottleneck,
@@ -148,7 +148,7 @@ def twin_of(model: ResNet, *, channels: int = 3, seed: int = 0) -> TorchResNet:
 
 
 def variant_twin(variant: str, num_classes: int = 1000) -> TorchResNet:
-    """The torch network of a named variant."""
+    """Return the torch network of a named variant."""
     row = VARIANTS[variant]
     return twin_of(
         ResNet(
@@ -162,7 +162,7 @@ def variant_twin(variant: str, num_classes: int = 1000) -> TorchResNet:
 
 
 def lively(net: TorchResNet, *, size: int = 64, seed: int = 1) -> TorchResNet:
-    """Gives a network statistics, scales and biases as training leaves them, none of them 0 or 1.
+    """Give a network statistics, scales and biases as training leaves them, none of them 0 or 1.
 
     The running statistics are those of a random batch. The residual branches are smaller than the
     identity, as in trained networks: where they are as large, rounding errors double every few
@@ -186,7 +186,7 @@ def lively(net: TorchResNet, *, size: int = 64, seed: int = 1) -> TorchResNet:
 
 
 def clear_of_kinks(net: TorchResNet, x: Tensor) -> TorchResNet:
-    """Shifts the norms' biases so that no input of a ReLU is near 0 for the batch ``x``.
+    """Shift the norms' biases so that no input of a ReLU is near 0 for the batch `x`.
 
     A gradient jumps where a ReLU's input changes its sign. Of a few million inputs some are
     within float32 rounding of 0, and then torch's own float32 gradients of resnet50 are 3e-2
@@ -223,7 +223,7 @@ def clear_of_kinks(net: TorchResNet, x: Tensor) -> TorchResNet:
 
 
 def images(*shape: int, seed: int = 2) -> np.ndarray:
-    """Random normalised images ``[batch, height, width, channels]``, float32."""
+    """Return random normalised images `[batch, height, width, channels]`, float32."""
     return np.random.default_rng(seed).standard_normal(shape, dtype=np.float32)
 
 
