@@ -1,4 +1,10 @@
-"""Running: everything with an effect. The loop, the run folder, checkpoints, logs and processes."""
+"""Running: everything with an effect. The loop, the run folder, checkpoints, logs and processes.
+
+Attributes:
+    CheckpointChoice: which checkpoint of a run to use, `"best"` or `"last"`.
+    SINKS: where else a run's numbers can go, by name; `make_sink` makes one.
+    TRACKERS: the services that `Tracker` can log to, by name.
+"""
 
 import lazy_loader
 
