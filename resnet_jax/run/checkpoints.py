@@ -100,8 +100,8 @@ class CheckpointStore(CheckpointReader):
             target = folder / f"{step}-{count}"
         return (self.folder / str(step)).rename(target)
 
-    def look_again(self) -> None:
-        """Notice what was set aside, by whichever process."""
+    def reload(self) -> None:
+        """Read again which checkpoints there are, after some were set aside by any process."""
         self._manager.reload()
 
     def save(

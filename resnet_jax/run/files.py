@@ -81,7 +81,9 @@ class RunFiles:
     @property
     def has_run(self) -> bool:
         """Whether a run has begun here."""
-        return self.checkpoints.folder.is_dir() or self.config_path.is_file()
+        # `fit` alone writes no `config.json`, and no checkpoint before the first save.
+        begun = self.config_path.is_file() or self.log_path.is_file()
+        return begun or self.checkpoints.folder.is_dir()
 
     def read_config(self) -> dict[str, Any]:
         """Read the options of the run.

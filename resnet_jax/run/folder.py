@@ -21,7 +21,6 @@ from . import processes
 from .facts import DataFacts
 from .files import RunFiles
 from .identity import Identity, check_identity
-from .sinks import JsonLines
 
 
 class RunFolderError(ValueError):
@@ -157,10 +156,13 @@ class RunFolder(RunFiles):
                 write_json(self.config_path, self.config)
 
     def _check_config(self, identity: Identity) -> None:
+        """Raise unless `config.json` agrees with the identity."""
         try:
             saved = read_json(self.config_path)
         except JsonError as error:
-            raise RunFolderError(f"{error}; it is not the configuration of a run") from error
+            raise RunFolderError(
+                f"{error}, so that the run cannot be resumed; start a new one in another folder"
+            ) from error
         check_identity(saved, identity, self.config_path, partial=True)
 
     def _lock(self) -> None:
@@ -200,14 +202,3 @@ class RunFolder(RunFiles):
         """
         with self.disk_errors_explained():
             write_json(self.report_path, report)
-
-    def log(self, event: Mapping[str, Any]) -> None:
-        """Add an event to the log of a finished training, such as the accuracy of a test.
-
-        Args:
-            event: with `event`, `step` and its numbers.
-        """
-        log = JsonLines(self.log_path)
-        log.log(event)
-        with self.disk_errors_explained():
-            log.flush()

@@ -1,4 +1,4 @@
-"""Stopping when asked to: SIGTERM from a scheduler, SIGINT from the keyboard."""
+"""How a run stops when it is asked to: by SIGTERM from a scheduler, or SIGINT from the keyboard."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class Interrupted(KeyboardInterrupt):
 
     Attributes:
         signum: the signal, `signal.SIGTERM` or `signal.SIGINT`.
-        exit_code: what the process should end with, 128 + `signum`: 143 or 130.
+        exit_code: the exit code for the process, 128 + `signum`: 143 or 130.
     """
 
     def __init__(self, signum: int, message: str) -> None:
@@ -24,14 +24,14 @@ class Interrupted(KeyboardInterrupt):
 
 
 class StopRequest:
-    """Notes that the process was asked to stop, while its context lasts.
+    """A context that notes when the process is asked to stop.
 
-    The first SIGTERM or SIGINT is noted and no more; from then on either of them ends the process
-    at once, by the operating system's own rule. The handlers from before come back at the end.
-    Python lets the main thread alone handle signals: elsewhere nothing is noted.
+    The first SIGTERM or SIGINT is only noted; a second one of either kind ends the process at once,
+    as the operating system does by default. Leaving the context restores the handlers from before.
+    Python handles signals in the main thread only; in another thread nothing is noted.
 
     Attributes:
-        signals: those that are noted.
+        signals: the signals that are noted.
         signum: the signal that came, or None.
     """
 
@@ -58,9 +58,10 @@ class StopRequest:
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
 
     def _note(self, signum: int, frame: FrameType | None) -> None:
+        """Handle the first signal."""
         del frame
         self.signum = signum
         for number in self.signals:
             signal.signal(number, signal.SIG_DFL)
-        # Not print, whose buffer this may have come in the middle of.
+        # `print` could be interrupted by this very handler in the middle of its buffer.
         os.write(2, f"{signal.Signals(signum).name}: stopping after this step\n".encode())

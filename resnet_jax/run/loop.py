@@ -54,8 +54,8 @@ def fit(
         task: what is trained on what.
         config: how to train.
         folder: gets log and checkpoints, or holds the run to resume; None writes nothing.
-        sinks: further places for the numbers. Those of a list are finished at the end; a
-            `SinkGroup` is left open for its owner, who may add the result of a test.
+        sinks: further places for the numbers of the first process. Those of a list are finished
+            at the end; a `SinkGroup` is left open for its owner, who may log a test's result.
         identity: values that must be the same when a run is resumed, besides the data, the
             shapes of the state and what in `config` changes the numbers.
         reporter: what prints; None prints to standard output.
@@ -82,10 +82,10 @@ def fit(
             processes.wait_for_all("run folder")
             stack.enter_context(folder.checkpoints)
         if not isinstance(sinks, SinkGroup):
-            sinks = stack.enter_context(SinkGroup(sinks if processes.is_first() else ()))
-        log = [JsonLines(folder.log_path)] if folder is not None and processes.is_first() else []
+            sinks = stack.enter_context(SinkGroup(sinks))
+        log = [] if folder is None else [JsonLines(folder.log_path)]
         lines = ProgressLines(reporter, config.epochs, plan.steps, config.log_every)
-        group = SinkGroup([*log, *sinks.sinks, lines])
+        group = SinkGroup([*log, *sinks.sinks, lines] if processes.is_first() else ())
         saver = Saver(folder, engine, plan.identity, group)
         watch = Watch(stack.enter_context(StopRequest()), saver, config)
         return _Loop(plan, saver, group, reporter, watch).run()
@@ -142,7 +142,7 @@ class _Loop:
             plateau = None if controller is None else controller.init(float(rate))
             restored = plan.fresh, RunRecord(plan.steps, plateau)
         _, record = restored
-        if folder is None or processes.is_first():
+        if processes.is_first():
             if folder is not None and record.step:
                 folder.confirm()
             with self.saver.disk_errors_explained():
@@ -186,6 +186,7 @@ class _Loop:
         values = jax.device_get(metrics)
         loss, rate = float(values["loss"]), shortest(values["learning_rate"])
         if not math.isfinite(loss):
+            self._flush()
             raise NonFiniteLossError(
                 f"the loss of {record.place(record.step + 1)} is {loss} at learning rate {rate:g}; "
                 f"try a lower learning rate{self.saver.kept}"

@@ -32,7 +32,8 @@ def _rates_by_step(progress: dict[str, Any]) -> dict[str, Any]:
     identity = progress.get("identity", {})
     if "history" not in progress or "training_data" not in identity:
         return progress
-    steps_per_epoch = int(identity["training_data"].split()[0]) // identity["batch_size"]
+    images = int(identity["training_data"].split()[0])
+    steps_per_epoch = max(1, images // identity["batch_size"])
     by_epoch = [*progress["learning_rates"], progress["plateau"]["learning_rate"]]
     steps = np.arange(len(progress["history"]["minibatch_losses"]))
     # As the step computed them, in float32.
@@ -61,6 +62,6 @@ def migrate(progress: dict[str, Any]) -> dict[str, Any]:
     try:
         for version in range(progress["format"], FORMAT_VERSION):
             progress = _MIGRATIONS[version](progress)
-    except (KeyError, TypeError, AttributeError, IndexError) as error:
+    except (KeyError, TypeError, AttributeError, IndexError, ArithmeticError) as error:
         raise ValueError(f"it is not of its format: {error!r}") from error
     return {**progress, "format": FORMAT_VERSION}

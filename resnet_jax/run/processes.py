@@ -1,7 +1,7 @@
 """Several processes, as on several hosts: JAX's own runtime, and how a run joins it.
 
 Every process runs the same program on its own devices; collectives join them. The first one
-alone prints, logs and draws; all take part in checkpoints.
+alone prints, logs and draws; all of them take part in saving checkpoints.
 """
 
 from __future__ import annotations
@@ -21,11 +21,13 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from ..storage import first_line
 
 CONNECT_SECONDS = 300
-"""How long processes wait for each other at the start."""
+"""Seconds for which processes wait for each other at the start."""
 
 HEARTBEAT_SECONDS = 60
-"""After how long a silent process counts as lost, where its connections do not say so before;
-JAX's runtime then aborts the others and says why."""
+"""Seconds after which a silent process counts as lost, if its connections have not failed before.
+
+JAX's runtime then aborts the others and says why.
+"""
 
 
 class ProcessError(RuntimeError):
@@ -39,16 +41,16 @@ def initialize(
     *,
     timeout: int = CONNECT_SECONDS,
 ) -> None:
-    """Joins the processes of a run; must come before anything asks for devices.
+    """Join the processes of a run; must come before anything asks for devices.
 
     Without arguments the cluster is taken from the environment: Slurm, Open MPI, Kubernetes or
     Cloud TPU; where there is none, or devices are in use already, this is a single process.
 
     Args:
         coordinator: `host:port` of the first process, reachable by all.
-        num_processes: of the run.
-        process_id: of this one, from 0.
-        timeout: in seconds, to wait for the others.
+        num_processes: number of processes of the run.
+        process_id: number of this process, from 0.
+        timeout: seconds to wait for the others.
 
     Raises:
         ValueError: unless all three are given, in range, or none is.
@@ -95,10 +97,10 @@ def initialize(
 
 
 def _connect() -> None:
-    """Opens the connections of all devices now, while every process is here.
+    """Open the connections of all devices now, while every process is here.
 
-    Gloo opens them at the first collective and bears a delay of 30 s there, which one process may
-    need to compile what another finds compiled.
+    Gloo opens them at the first collective and tolerates a delay of 30 s there, but one process
+    may need longer to compile what another finds compiled.
     """
     wait_for_all("joined")
     mesh = Mesh(np.asarray(jax.devices()), ("all",), axis_types=(AxisType.Auto,))
@@ -109,6 +111,7 @@ def _connect() -> None:
 
 
 def _check(coordinator: str, num_processes: int, process_id: int) -> None:
+    """Raise a `ValueError` for an address or a number out of range."""
     host, _, port = coordinator.rpartition(":")
     if not host or not port.isdecimal() or not 0 < int(port) < 65536:
         raise ValueError(
@@ -124,24 +127,24 @@ def _check(coordinator: str, num_processes: int, process_id: int) -> None:
 
 
 def is_first() -> bool:
-    """Whether this process is the one that prints, logs and draws."""
+    """Return whether this process is the one that prints, logs and draws."""
     return jax.process_index() == 0
 
 
 def wait_for_all(name: str) -> None:
-    """Returns when every process has come here.
+    """Return when every process has come here.
 
     Args:
-        name: of the place, the same in all.
+        name: name of the place, the same in all processes.
     """
     multihost_utils.sync_global_devices(name)
 
 
 def largest(value: float) -> float:
-    """The largest value of all processes, in each; all must come here.
+    """Return the largest value of all processes, in each of them; all must come here.
 
     Args:
-        value: of this process.
+        value: the value of this process.
     """
     if jax.process_count() == 1:
         return value
@@ -149,12 +152,12 @@ def largest(value: float) -> float:
 
 
 @contextlib.contextmanager
-def losses_explained() -> Iterator[None]:
-    """Around what several processes compute together.
+def lost_processes_explained() -> Iterator[None]:
+    """Turn an error of JAX's runtime in the body into one that names the likely cause.
 
     Raises:
-        ProcessError: for a runtime error, where there are several processes: one of them has
-            most likely ended, and its connections with it.
+        ProcessError: for a runtime error, where there are several processes: most likely one of
+            them has ended, and its connections with it.
     """
     try:
         yield
@@ -169,12 +172,12 @@ def losses_explained() -> Iterator[None]:
 
 
 def end_at_once(message: str) -> NoReturn:
-    """Ends this process with code 1 after another one was lost.
+    """End this process with code 1 after another one was lost.
 
-    The usual way out would first wait, for minutes, for the lost one to come to the end, too.
+    A normal exit would wait for minutes for the lost process to end, too.
 
     Args:
-        message: for standard error.
+        message: printed to standard error.
     """
     print(message, file=sys.stderr, flush=True)
     sys.stdout.flush()

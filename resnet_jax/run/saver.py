@@ -128,7 +128,7 @@ class Saver:
                         f"Warning: checkpoint {step} is damaged ({damage}); moved to {place}"
                     )
         processes.wait_for_all("damaged checkpoints")
-        self.folder.checkpoints.look_again()
+        self.folder.checkpoints.reload()
 
     def save(self, state: TrainState, record: RunRecord, watch: Stopwatch) -> None:
         """Save, unless this step is saved already: evaluated or not, its state is the same.

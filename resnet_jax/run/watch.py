@@ -1,4 +1,4 @@
-"""Signals and the clock, which the loop looks at between two steps."""
+"""Signals and the clock, which the loop polls between two steps."""
 
 from __future__ import annotations
 
@@ -52,5 +52,7 @@ class Watch:
         Args:
             step: optimizer steps done.
         """
+        if self._saver.folder is None:
+            return False
         every, minutes = self._config.checkpoint_every, self._config.checkpoint_minutes
         return (every > 0 and step % every == 0) or 0 < 60 * minutes <= self._unsaved_seconds

@@ -50,7 +50,7 @@ def main(orders):
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
     processes.initialize(orders.coordinator, orders.num_processes, orders.process_id, timeout=120)
     assert jax.process_count() == orders.num_processes
-    with processes.losses_explained():
+    with processes.lost_processes_explained():
         JOBS[orders.job](orders, Path(orders.folder))
     processes.wait_for_all("end")
 
