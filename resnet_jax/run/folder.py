@@ -145,9 +145,10 @@ class RunFolder(RunFiles):
             if processes.is_first():
                 if not self.resume:
                     self.check()  # Another run may have come before.
+                # The options come first, for a run that is killed right after them can resume.
+                self.confirm()
                 if data is not None:
                     write_json(self.data_path, data._asdict())
-                self.confirm()
 
     def confirm(self) -> None:
         """Write the options of this run, which is known by now to be the folder's own."""

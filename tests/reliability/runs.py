@@ -8,30 +8,28 @@ import sys
 from pathlib import Path
 
 import jax
-import numpy as np
+from board import numbers, shown
+from flax import linen as nn
 from rich.console import Console
-from sklearn.datasets import load_digits
+from tiny_task import assert_trees_equal, digits, quiet_reporter, tiny_task
 
-import resnet_jax as rj
-from resnet_jax.data import Arrays
-from resnet_jax.run import (
-    FitConfig,
-    Reporter,
-    Task,
-    event_files,
-    fit,
-    read_event_file,
-    read_log,
-)
-from resnet_jax.run.sinks.event_file import SCALARS
-from resnet_jax.training import make_optimizer
-
-from .tiny_run import Linear
+from resnet_jax.run import FitConfig, Reporter, RunFolder, TensorBoard, fit, read_log
 
 ROOT = Path(__file__).parents[2]
 TINY_RUN = Path(__file__).with_name("tiny_run.py")
 TIMEOUT = 600
 """Seconds for a process to do something, on a machine that is busy with other things."""
+
+
+class Linear(nn.Module):
+    """One dense layer: a run with it is all loop and disk."""
+
+    num_classes: int = 10
+
+    @nn.compact
+    def __call__(self, images, train=False):
+        del train
+        return nn.Dense(self.num_classes)(images.reshape(len(images), -1))
 
 
 def scaled(images, labels, keys):
@@ -41,15 +39,10 @@ def scaled(images, labels, keys):
 
 
 def small_task():
-    images, labels = load_digits(return_X_y=True)
-    images = np.round(images.reshape(-1, 8, 8, 1) * (255 / 16)).astype(np.uint8)
-    labels = labels.astype(np.int32)
-    return Task(
+    return tiny_task(
         model=Linear(),
-        tx=make_optimizer(0.05),
-        controller=rj.ReduceLROnPlateau(patience=0),
-        train=Arrays(images[:130], labels[:130]),
-        valid=Arrays(images[130:200], labels[130:200]),
+        train=digits(130),
+        valid=digits(70, first=130),
         prepare=scaled,
         prepare_valid=scaled,
     )
@@ -59,34 +52,53 @@ CONFIG = FitConfig(epochs=3, batch_size=16, eval_batch_size=32, log_every=2, che
 """Eight steps an epoch, 24 in all; checkpoints of steps 3, 6, 8, 9, 12, 15, 16, …"""
 
 
+class At(Reporter):
+    """Does something when a line is printed for the nth time, or the bar of a title is shown."""
+
+    def __init__(self, moment, action):
+        super().__init__(Console(file=io.StringIO(), soft_wrap=True))
+        self.moment, self.action, self.lines = moment, action, 0
+
+    def line(self, text):
+        self.lines += 1
+        super().line(text)
+        if self.lines == self.moment:
+            self.action()
+
+    def bar(self, title, total, images_per_step):
+        if title == self.moment:
+            self.action()
+        return super().bar(title, total, images_per_step)
+
+
 @dataclasses.dataclass
 class Runner:
-    """Calls ``fit`` on the small task; what it prints is in ``output``."""
+    """Calls `fit` on the small task, with TensorBoard; what it prints is in `output`."""
 
-    task: Task
+    task: object
     output: str = ""
 
-    def __call__(self, run_dir, *, task=None, config=CONFIG, console=None, **options):
-        file = io.StringIO()
-        reporter = Reporter(console or Console(file=file, soft_wrap=True))
+    def __call__(self, path, *, task=None, config=CONFIG, resume=False, reporter=None, **options):
+        reporter = reporter or quiet_reporter()
+        if path is not None:
+            options = {
+                "folder": RunFolder(path, resume=resume),
+                "sinks": [TensorBoard(path)],
+                **options,
+            }
         try:
-            return fit(task or self.task, config, run_dir=run_dir, reporter=reporter, **options)
+            return fit(task or self.task, config, reporter=reporter, **options)
         finally:
-            self.output = file.getvalue()
+            self.output = reporter.console.file.getvalue()
 
 
 def log_of(folder):
     """The log without what is different in every run: seconds.
 
-    The event file beside it holds the same numbers, each of them once.
+    TensorBoard shows the same numbers, each of them once.
     """
     events = list(read_log(folder / "metrics.jsonl"))
-    (path,) = event_files(folder)
-    assert [scalar[:3] for scalar in read_event_file(path)] == [
-        (tag, event["step"], float(np.float32(event[name])))
-        for event in events
-        for name, tag in SCALARS[event["event"]].items()
-    ]
+    assert shown(folder) == numbers(events)
     for event in events:
         event.pop("seconds", None)
     return events
@@ -98,9 +110,7 @@ def assert_same(folder, result, whole):
     assert result.history == expected.history
     assert result.learning_rates == expected.learning_rates
     assert (result.best_epoch, result.best_step) == (expected.best_epoch, expected.best_step)
-    leaves = [jax.tree.leaves(state) for state in (result.state, expected.state)]
-    for one, two in zip(*leaves, strict=True):
-        np.testing.assert_array_equal(one, two)
+    assert_trees_equal(result.state, expected.state)
     assert log_of(folder) == log_of(expected_folder)
 
 
@@ -114,14 +124,14 @@ def contents(folder):
 
 
 def start_tiny_run(run_dir, *arguments, figures=None, compile_cache=True, **options):
-    """Starts ``tiny_run.py``; lines of its output can be read from the process.
+    """Starts `tiny_run.py`; lines of its output can be read from the process.
 
-    With ``figures`` it trains one dense layer, for speed, and appends memory, handles and times
+    With `figures` it trains one dense layer, for speed, and appends memory, handles and times
     to that file after each epoch.
     """
     environment = {
         **os.environ,
-        "PYTHONPATH": str(ROOT),
+        "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests")]),
         "PYTHONUNBUFFERED": "1",
         "JAX_PLATFORMS": "cpu",
         "JAX_COMPILATION_CACHE_DIR": jax.config.jax_compilation_cache_dir,

@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 from resnet_jax.run import CheckpointError
-from resnet_jax.storage.manifest import find_damage
+from resnet_jax.storage import find_damage
 
 from .runs import assert_same, contents
 

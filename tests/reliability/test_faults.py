@@ -13,23 +13,26 @@ from pathlib import Path
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from flax import linen as nn
-from rich.console import Console
 
 import resnet_jax as rj
 from resnet_jax.data import Arrays
 from resnet_jax.run import (
     CheckpointError,
+    DataFacts,
     FitConfig,
+    Identity,
+    IdentityError,
     NonFiniteLossError,
+    RunFolder,
     RunFolderError,
-    run_lock,
 )
-from resnet_jax.run.checkpoints import FORMAT_VERSION
-from resnet_jax.storage.manifest import find_damage, write_manifest
+from resnet_jax.run.migrations import FORMAT_VERSION
+from resnet_jax.storage import find_damage, write_manifest
 from resnet_jax.training import make_optimizer
 
-from .runs import CONFIG, ROOT, TIMEOUT, Linear, assert_same, contents, start_tiny_run
+from .runs import CONFIG, ROOT, TIMEOUT, At, Linear, assert_same, contents, start_tiny_run
+
+NEXT_VERSION = FORMAT_VERSION + 1
 
 
 @pytest.fixture
@@ -38,29 +41,15 @@ def copy(whole, tmp_path):
     return tmp_path / "run"
 
 
-class At(Console):
-    """Does something when a certain line is printed."""
-
-    def __init__(self, moment, action):
-        super().__init__(quiet=True)
-        self.moment, self.action, self.lines = moment, action, 0
-
-    def print(self, *args, **kwargs):
-        self.lines += 1
-        if self.lines == self.moment:
-            self.action()
-
-
 def test_a_second_run_in_the_folder(run, whole, tmp_path):
     """It fails at once, and the first one ends as it would have."""
     code = """
 import sys
-from pathlib import Path
-from resnet_jax.run import run_lock
+from resnet_jax.run import RunFolder, RunFolderError
 try:
-    with run_lock(Path(sys.argv[1])):
+    with RunFolder(sys.argv[1], resume=True):
         pass
-except ValueError as error:
+except RunFolderError as error:
     raise SystemExit(f"error: {error}")
 """
     answers = []
@@ -79,12 +68,12 @@ except ValueError as error:
             )
         )
 
-    result = run(tmp_path, console=At(2, start_another))
+    result = run(tmp_path, reporter=At(2, start_another))
     assert answers[0].returncode == 1
     assert "is in use by another run" in answers[0].stderr
     assert_same(tmp_path, result, whole)
     # Free again, and a thread that has it may take it again.
-    with run_lock(tmp_path), run_lock(tmp_path):
+    with RunFolder(tmp_path, resume=True) as folder, folder, RunFolder(tmp_path, resume=True):
         start_another()
     assert answers[1].returncode == 1
     start_another()
@@ -99,7 +88,7 @@ def test_the_run_folder_is_removed(run, tmp_path):
         shutil.rmtree(folder.rename(tmp_path / "removed"), ignore_errors=True)
 
     with pytest.raises(ValueError, match=r"cannot (write to|save)") as error:
-        run(folder, console=At(3, remove))
+        run(folder, reporter=At(3, remove))
     assert "\n" not in str(error.value)
 
 
@@ -141,14 +130,10 @@ def test_the_disk_is_full(run, whole, copy, place):
     assert_same(copy, run(copy, resume=True), whole)
 
 
-class Wide(Linear):
-    num_classes: int = 11
-
-
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"model": Wide()}, r"`params/Dense_0/bias` was 'float32\[10\]' and is now '.*\[11\]'"),
+        ({"model": Linear(11)}, r"`params/Dense_0/bias` was 'float32\[10\]' and is now '.*\[11\]'"),
         (
             {"tx": make_optimizer(0.05, 0.0)},
             r"`opt_state/.*trace.* was 'float32.*' and is now None",
@@ -160,7 +145,7 @@ class Wide(Linear):
 )
 def test_a_checkpoint_of_another_run(run, copy, task, changes, message):
     before = contents(copy)
-    with pytest.raises(CheckpointError, match=message):
+    with pytest.raises(IdentityError, match=message):
         run(copy, task=dataclasses.replace(task, **changes), resume=True)
     assert contents(copy) == before
 
@@ -174,7 +159,10 @@ def rewrite_progress(folder, **values):
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"format": FORMAT_VERSION + 1}, r"has format 2, .* reads formats up to 1; update"),
+        (
+            {"format": FORMAT_VERSION + 1},
+            rf"has format {FORMAT_VERSION + 1}, .* up to {FORMAT_VERSION}; update",
+        ),
         ({"format": "x"}, "is not the progress of a run"),
         ({"history": {}}, "is not the record of a run"),
         ({"learning_rates": []}, "do not go together"),
@@ -197,7 +185,7 @@ def test_other_versions_of_libraries_are_said(run, whole, copy):
 
 def test_a_run_is_not_begun_over_another(run, copy):
     before = contents(copy)
-    with pytest.raises(CheckpointError, match="holds a run; resume it"):
+    with pytest.raises(RunFolderError, match="is not empty; go on with it by --resume"):
         run(copy)
     with pytest.raises(CheckpointError, match=r"`epochs` \(=2\) must be at least 3"):
         run(copy, config=dataclasses.replace(CONFIG, epochs=2), resume=True)
@@ -209,6 +197,33 @@ def test_stopped_before_the_first_checkpoint(run, whole, tmp_path):
     (tmp_path / "metrics.jsonl").write_text('{"event": "step", "step": 1}\n{"ev')
     assert_same(tmp_path, run(tmp_path, resume=True), whole)
     assert "starting anew" in run.output
+
+
+def die():
+    raise RuntimeError("died")
+
+
+def test_ended_before_the_first_checkpoint(run, whole, tmp_path):
+    """The log has begun by then, which is enough to go on."""
+    with pytest.raises(RuntimeError, match="died"):
+        run(tmp_path, reporter=At(1, die))
+    assert not (tmp_path / "checkpoints").exists()
+    assert_same(tmp_path, run(tmp_path, resume=True), whole)
+    assert "starting anew" in run.output
+
+
+@pytest.mark.parametrize("unwritable", ["config", "data"])
+def test_ended_while_the_folder_is_begun(tmp_path, unwritable):
+    """It is still as if it were new, or it holds a run to resume."""
+    facts = DataFacts(("cat", "dog"), 8, (0.3,), (0.4,))
+    begun = {"config": {"lr": 0.1}, "data": facts, "identity": Identity({"lr": 0.1})}
+    unwritten = {"config": {"lr": die}, "data": facts._replace(side=die)}[unwritable]
+    with RunFolder(tmp_path) as folder, pytest.raises(ValueError, match="JSON"):
+        folder.begin(**{**begun, unwritable: unwritten})
+    with RunFolder(tmp_path, resume=RunFolder(tmp_path).has_run) as folder:
+        folder.begin(**begun)
+    assert folder.read_config() == begun["config"]
+    assert folder.read_data() == facts
 
 
 @pytest.mark.parametrize("label", [10, -1])
@@ -237,9 +252,9 @@ def test_nan_in_the_data(run, task, tmp_path):
     message = str(error.value)
     step = int(message.split("the loss of step ")[1].split()[0])
     assert f"(epoch {-(-step // 8)}, batch {(step - 1) % 8 + 1} of 8) is nan" in message
-    checkpoints = [int(path.name) for path in (tmp_path / "checkpoints").iterdir()]
-    assert all(saved < step for saved in checkpoints)
-    for saved in checkpoints:
+    saved_steps = RunFolder(tmp_path).checkpoints.steps
+    assert all(saved < step for saved in saved_steps)
+    for saved in saved_steps:
         assert find_damage(tmp_path / "checkpoints" / str(saved)) is None
 
 
@@ -254,7 +269,7 @@ def test_parameters_that_are_not_finite_are_not_saved(run, task, tmp_path):
     message = r"a parameter is not finite after step 1 \(epoch 1, batch 1 of 8\)"
     with pytest.raises(NonFiniteLossError, match=message):
         run(tmp_path, task=wild, config=config)
-    assert not list((tmp_path / "checkpoints").iterdir())
+    assert RunFolder(tmp_path).checkpoints.steps == []
 
 
 @pytest.mark.parametrize("name", ["checkpoint_every", "checkpoint_minutes"])
@@ -296,15 +311,6 @@ def test_the_command_says_one_line(tmp_path):
     process.communicate(timeout=TIMEOUT)
 
 
-class Narrow(nn.Module):
-    """Three classes for ten digits."""
-
-    @nn.compact
-    def __call__(self, images, train=False):
-        del train
-        return nn.Dense(3)(images.reshape(len(images), -1))
-
-
 def test_a_model_with_too_few_classes(run, task, tmp_path):
     with pytest.raises(ValueError, match=r"must be in \[0, 3\), the classes of the model"):
-        run(tmp_path, task=dataclasses.replace(task, model=Narrow()))
+        run(tmp_path, task=dataclasses.replace(task, model=Linear(3)))

@@ -1,6 +1,5 @@
 """SIGTERM and SIGINT: the step is finished and saved, and the run goes on from there."""
 
-import io
 import os
 import random
 import signal
@@ -8,25 +7,15 @@ import threading
 import time
 
 import pytest
-from rich.console import Console
 
 from resnet_jax.run import Interrupted, StopRequest
 
-from .runs import TIMEOUT, assert_same, log_of, start_tiny_run
+from .runs import TIMEOUT, At, assert_same, log_of, start_tiny_run
 
 
-class SignallingConsole(Console):
-    """Sends a signal to this process when a certain line is printed."""
-
-    def __init__(self, moment, signum=signal.SIGTERM):
-        super().__init__(file=io.StringIO())
-        self.moment, self.signum, self.lines = moment, signum, 0
-
-    def print(self, *args, **kwargs):
-        del args, kwargs
-        self.lines += 1
-        if self.lines == self.moment:
-            os.kill(os.getpid(), self.signum)
+def signalling(moment, signum=signal.SIGTERM):
+    """A reporter that sends a signal to this process at a moment; see `At`."""
+    return At(moment, lambda: os.kill(os.getpid(), signum))
 
 
 def test_ten_moments(run, whole, tmp_path):
@@ -37,7 +26,7 @@ def test_ten_moments(run, whole, tmp_path):
     while result is None:
         moment = generator.randrange(1, 4) if stops < 10 else 10_000
         try:
-            result = run(tmp_path, resume=stops > 0, console=SignallingConsole(moment))
+            result = run(tmp_path, resume=stops > 0, reporter=signalling(moment))
         except Interrupted as stop:
             stops += 1
             steps.append(int(str(stop).split("after step ")[1].split(",")[0]))
@@ -50,36 +39,20 @@ def test_ten_moments(run, whole, tmp_path):
 
 
 @pytest.mark.parametrize("place", ["Train", "Validation"])
-def test_in_an_evaluation(run, whole, tmp_path, monkeypatch, place):
+def test_in_an_evaluation(run, whole, tmp_path, place):
     """The state before it is saved, and it is done again; killed then, again."""
-    from resnet_jax.run import fit as loop
-
-    original = loop._Run._accuracy
-
-    def interrupted(self, title, *args):
-        if title == place:
-            os.kill(os.getpid(), signal.SIGTERM)
-        return original(self, title, *args)
-
-    with monkeypatch.context() as patched:
-        patched.setattr(loop._Run, "_accuracy", interrupted)
-        with pytest.raises(Interrupted, match="by SIGTERM after step 8, which is saved in"):
-            run(tmp_path)
-        assert log_of(tmp_path)[-1]["event"] == "step"
-        with pytest.raises(Interrupted, match="after step 8"):
-            run(tmp_path, resume=True)
+    with pytest.raises(Interrupted, match="by SIGTERM after step 8, which is saved in"):
+        run(tmp_path, reporter=signalling(place))
+    assert log_of(tmp_path)[-1]["event"] == "step"
+    with pytest.raises(Interrupted, match="after step 8"):
+        run(tmp_path, resume=True, reporter=signalling(place))
 
     # Die after the evaluation that is done again, before another checkpoint.
-    def die(self, epoch, *args):
-        if epoch == 1:
-            raise RuntimeError("died")
-        return train(self, epoch, *args)
+    def die():
+        raise RuntimeError("died")
 
-    train = loop._Run._train
-    with monkeypatch.context() as patched:
-        patched.setattr(loop._Run, "_train", die)
-        with pytest.raises(RuntimeError, match="died"):
-            run(tmp_path, resume=True)
+    with pytest.raises(RuntimeError, match="died"):
+        run(tmp_path, resume=True, reporter=At("Epoch 002/003", die))
     assert log_of(tmp_path)[-1]["event"] == "epoch"
     assert_same(tmp_path, run(tmp_path, resume=True), whole)
 
@@ -87,20 +60,20 @@ def test_in_an_evaluation(run, whole, tmp_path, monkeypatch, place):
 def test_in_the_last_evaluation(run, whole, tmp_path):
     with pytest.raises(Interrupted, match="after step 24"):
         # The line of the last step.
-        run(tmp_path, console=SignallingConsole(16))
+        run(tmp_path, reporter=signalling(16))
     assert_same(tmp_path, run(tmp_path, resume=True), whole)
 
 
 def test_without_a_run_folder(run):
     with pytest.raises(Interrupted, match=r"stopped by SIGINT after step \d$") as stop:
-        run(None, console=SignallingConsole(2, signal.SIGINT))
+        run(None, reporter=signalling(2, signal.SIGINT))
     assert stop.value.exit_code == 130
 
 
 def test_handlers_come_back():
     before = [signal.getsignal(number) for number in StopRequest.signals]
     with StopRequest() as request:
-        assert signal.getsignal(signal.SIGTERM) == request._note
+        assert signal.getsignal(signal.SIGTERM) not in (signal.SIG_DFL, *before)
         os.kill(os.getpid(), signal.SIGTERM)
         assert request.signum == signal.SIGTERM
         # From now on the operating system's own rule.

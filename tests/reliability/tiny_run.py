@@ -1,9 +1,10 @@
-"""A real run, but tiny: the recipe's own command with four narrow blocks on 8x8 digits.
+"""A real run, but tiny: the command of a recipe, with four narrow blocks on 8x8 digits.
 
 The tests start it in a process of its own, to kill it. It writes the run folder of the recipe,
-and in place of figures and report ``outcome.json`` with what must be equal to the bit.
+and in place of figures and report `outcome.json` with what must be equal to the bit.
 """
 
+import dataclasses
 import hashlib
 import json
 import os
@@ -15,13 +16,16 @@ from pathlib import Path
 
 import jax
 import numpy as np
-from flax import linen as nn
+from tiny_task import Small, tiny_model
 
-import resnet_jax as rj
-from experiments import recipe
-from resnet_jax.run import fit as loop
+from experiments.flat import override
+from experiments.recipe import Recipe, parse
+from experiments.run_options import RunOptions
+from experiments.train import run_command
+from resnet_jax.run import Sink, SinkGroup
 
-CONFIG = recipe.Recipe(
+CONFIG = override(
+    Recipe(),
     dataset="digits",
     resize=10,
     crop=8,
@@ -36,28 +40,12 @@ CONFIG = recipe.Recipe(
 """20 steps an epoch."""
 
 
-class Linear(nn.Module):
-    """One dense layer: a run with it is all loop and disk."""
-
-    num_classes: int = 10
-
-    @nn.compact
-    def __call__(self, images, train=False):
-        del train
-        return nn.Dense(self.num_classes)(images.reshape(len(images), -1))
+def create_narrow(num_classes):
+    assert num_classes == 10
+    return tiny_model(base_planes=4)
 
 
-def create_linear(variant, num_classes, **options):
-    del variant, options
-    return Linear(num_classes)
-
-
-def create_model(variant, num_classes, **options):
-    del variant
-    return rj.ResNet(rj.BasicBlock, (1, 1, 1, 1), num_classes, **options)
-
-
-def write_outcome(run_dir, *, result, **_):
+def write_outcome(folder, *, result, **_):
     digest = hashlib.sha256()
     for leaf in jax.tree.leaves(result.state):
         digest.update(np.asarray(leaf).tobytes())
@@ -67,48 +55,54 @@ def write_outcome(run_dir, *, result, **_):
         "learning_rates": result.learning_rates,
         "best": [result.best_epoch, result.best_step],
     }
-    (run_dir / "outcome.json").write_text(json.dumps(outcome))
+    (folder.path / "outcome.json").write_text(json.dumps(outcome))
 
 
-def measure_epochs(figures):
-    """Appends a line after each epoch: memory, handles, threads, step time and folder."""
-    epoch, train = loop._Run._end_epoch, loop._Run._train
-    seconds = 0.0
+class Measure(Sink):
+    """Appends a line to a file after each epoch: memory, handles, threads, time and folder."""
 
-    def timed_train(run, *args):
-        nonlocal seconds
-        start = time.perf_counter()
-        result = train(run, *args)
-        seconds = time.perf_counter() - start
-        return result
+    def __init__(self, path, checkpoints):
+        self.path, self.checkpoints = path, checkpoints
+        self.times = []
 
-    def measured_epoch(run, *args):
-        result = epoch(run, *args)
-        files = [path for path in run.store.folder.rglob("*") if path.is_file()]
+    def log(self, event):
+        self.times.append(time.perf_counter())
+        if event["event"] != "epoch":
+            return
+        steps = self.times[:-1]
+        files = [path for path in self.checkpoints.rglob("*") if path.is_file()]
         pages = int(Path("/proc/self/statm").read_text().split()[1])
         row = {
             "resident_mb": pages * resource.getpagesize() / 2**20,
             "handles": len(list(Path("/proc/self/fd").iterdir())),
             "threads": threading.active_count(),
-            "step_ms": 1000 * seconds / run.steps,
+            "step_ms": 1000 * (steps[-1] - steps[0]) / (len(steps) - 1),
             "folder_kb": sum(path.stat().st_size for path in files if path.exists()) / 1024,
-            "checkpoints": len(list(run.store.folder.iterdir())),
+            "checkpoints": len(list(self.checkpoints.glob("*"))),
         }
-        with figures.open("a") as file:
+        with self.path.open("a") as file:
             file.write(json.dumps(row) + "\n")
-        return result
+        self.times.clear()
 
-    loop._Run._train, loop._Run._end_epoch = timed_train, measured_epoch
+
+@dataclasses.dataclass(frozen=True)
+class MeasuredRun(RunOptions):
+    """A run whose epochs are measured, beside the sinks that it has."""
+
+    def build_sinks(self, folder):
+        measure = Measure(Path(os.environ["TINY_RUN_FIGURES"]), folder.checkpoints.folder)
+        return SinkGroup([*super().build_sinks(folder).sinks, measure])
 
 
 def main(argv):
-    if os.environ.get("TINY_RUN_FIGURES"):
-        measure_epochs(Path(os.environ["TINY_RUN_FIGURES"]))
-        recipe.create_model = create_linear
-    else:
-        recipe.create_model = create_model
-    recipe.evaluate = write_outcome
-    return recipe.main(CONFIG, argv, description="tiny")
+    measured = bool(os.environ.get("TINY_RUN_FIGURES"))
+
+    def read():
+        job = parse(CONFIG, argv, description="tiny")
+        return dataclasses.replace(job, run=MeasuredRun(**vars(job.run))) if measured else job
+
+    create_model = Small if measured else create_narrow
+    return run_command(read, create_model=create_model, evaluate=write_outcome)
 
 
 if __name__ == "__main__":
