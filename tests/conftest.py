@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import jax
+import pytest
 
 # Eight devices on few cores may wait for one another for longer than the 40 seconds after which XLA
 # ends the process.
@@ -19,3 +20,18 @@ jax.config.update(
     os.environ.get("JAX_COMPILATION_CACHE_DIR", str(Path.home() / ".cache/resnet_jax/xla-tests")),
 )
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
+
+
+@pytest.fixture(scope="session")
+def images():
+    # Imported here, because it computes with JAX, which is configured above.
+    from tiny_task import digits
+
+    return digits(200)
+
+
+@pytest.fixture(scope="session")
+def task():
+    from tiny_task import tiny_task
+
+    return tiny_task()

@@ -12,6 +12,7 @@ so that a process killed at any moment leaves whole checkpoints.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import cached_property
@@ -27,6 +28,9 @@ from ..training import TrainState
 from .checkpoint_reader import PROGRESS, CheckpointError, CheckpointReader
 from .migrations import FORMAT_VERSION
 from .quiet import quiet_orbax
+
+# When a save begins, Orbax numbers its parts by one counter of the whole process.
+_one_save_begins = threading.Lock()
 
 
 class CheckpointStore(CheckpointReader):
@@ -122,7 +126,7 @@ class CheckpointStore(CheckpointReader):
         record = {"format": FORMAT_VERSION, **progress}
         self._saving = step, dumps(record)
         self._policy.best_step = best_step
-        with self._explained():
+        with self._explained(), _one_save_begins:
             items = ocp.args.Composite(state=ocp.args.StandardSave(state))
             if not self._manager.save(step, args=items):
                 raise FileExistsError(f"there is one of step {self.latest_step} already")

@@ -1,42 +1,70 @@
 """The loop: what it records and prints, exact resume, and what it refuses."""
 
 import dataclasses
-import io
+import os
+import signal
+import sys
+import threading
 
 import jax
 import numpy as np
 import optax
 import pytest
-from rich.console import Console
+from tiny_task import (
+    Small,
+    assert_trees_equal,
+    center_crop,
+    digits,
+    quiet_reporter,
+    tiny_task,
+)
 
 import resnet_jax as rj
 from resnet_jax.run import (
     CheckpointError,
     FitConfig,
+    Identity,
+    IdentityError,
+    Interrupted,
     NonFiniteLossError,
-    Reporter,
+    RunFolder,
+    RunFolderError,
+    Sink,
+    SinkGroup,
     fit,
     read_log,
     steps_per_epoch,
 )
-from resnet_jax.training import make_optimizer
+from resnet_jax.training import Schedule, make_optimizer
 
 CONFIG = FitConfig(epochs=3, batch_size=48, eval_batch_size=64, log_every=2, seed=5)
+"""Three steps an epoch."""
 
 
-def quiet():
-    return Reporter(Console(file=io.StringIO()))
+def run(task, path=None, *, resume=False, config=CONFIG, reporter=None, **options):
+    folder = None if path is None else RunFolder(path, resume=resume)
+    return fit(task, config, folder=folder, reporter=reporter or quiet_reporter(), **options)
 
 
-def run(task, run_dir=None, *, config=CONFIG, reporter=None, **options):
-    return fit(task, config, run_dir=run_dir, reporter=reporter or quiet(), **options)
+def log_of(folder):
+    """Return the log without what is different in every run: seconds."""
+    events = list(read_log(folder / "metrics.jsonl"))
+    for event in events:
+        event.pop("seconds", None)
+    return events
+
+
+@pytest.fixture(scope="module")
+def small():
+    """A task that compiles fast."""
+    return tiny_task(model=Small(), prepare=center_crop)
 
 
 @pytest.fixture(scope="module")
 def whole(task, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("whole")
-    output = io.StringIO()
-    return run(task, folder, reporter=Reporter(Console(file=output))), folder, output.getvalue()
+    folder, reporter = tmp_path_factory.mktemp("whole"), quiet_reporter()
+    result = run(task, folder, reporter=reporter)
+    return result, folder, reporter.console.file.getvalue()
 
 
 def test_history(whole):
@@ -55,6 +83,7 @@ def test_printed_lines(whole):
     result, _, output = whole
     lines = output.splitlines()
     assert lines[0] == f"Epoch: 001/003 | Batch 0000/0003 | Loss: {result.history[0][0]:.4f}"
+    assert lines[1] == f"Epoch: 001/003 | Batch 0002/0003 | Loss: {result.history[0][2]:.4f}"
     assert lines[2] == (
         f"Epoch: 001/003 | Train: {result.history[1][0]:.2f}% | "
         f"Validation: {result.history[2][0]:.2f}%"
@@ -65,13 +94,13 @@ def test_printed_lines(whole):
 
 def test_the_log_holds_every_step_and_epoch(whole):
     result, folder, _ = whole
-    records = list(read_log(folder / "metrics.jsonl"))
-    steps = [record for record in records if record["event"] == "step"]
-    epochs = [record for record in records if record["event"] == "epoch"]
-    assert [record["step"] for record in steps] == list(range(1, 10))
-    assert [record["loss"] for record in steps] == result.history.minibatch_losses
-    assert [record["valid_accuracy"] for record in epochs] == result.history.valid_accuracy
-    assert [record["learning_rate"] for record in epochs] == result.learning_rates
+    events = list(read_log(folder / "metrics.jsonl"))
+    steps = [event for event in events if event["event"] == "step"]
+    epochs = [event for event in events if event["event"] == "epoch"]
+    assert [event["step"] for event in steps] == list(range(1, 10))
+    assert [event["loss"] for event in steps] == result.history.minibatch_losses
+    assert [event["valid_accuracy"] for event in epochs] == result.history.valid_accuracy
+    assert [event["learning_rate"] for event in epochs] == result.learning_rates
 
 
 def test_last_and_best_checkpoints_stay(whole):
@@ -87,19 +116,15 @@ def test_resume_equals_an_uninterrupted_run(task, whole, tmp_path):
     resumed = run(task, tmp_path, resume=True)
     assert resumed.history == result.history
     assert resumed.learning_rates == result.learning_rates
-    for one, two in zip(jax.tree.leaves(result.state), jax.tree.leaves(resumed.state), strict=True):
-        np.testing.assert_array_equal(one, two)
-    logs = [list(read_log(path / "metrics.jsonl")) for path in (folder, tmp_path)]
-    for log in logs:
-        for record in log:
-            record.pop("seconds", None)
-    assert logs[0] == logs[1]
+    assert_trees_equal(resumed.state, result.state)
+    assert log_of(tmp_path) == log_of(folder)
 
 
 def test_a_finished_run_resumes_to_the_same(task, whole):
     result, folder, _ = whole
     again = run(task, folder, resume=True)
     assert again.history == result.history
+    assert_trees_equal(again.state, result.state)
     assert again.images_per_second is None
 
 
@@ -110,45 +135,125 @@ def test_the_seed_decides(task, whole):
     assert other.history[0] != result.history[0][:3]
 
 
-def test_the_controller_lowers_the_rate(task):
-    """A metric that always worsens: the rate falls after each epoch from the second on."""
-    worse = dataclasses.replace(task, controller=rj.ReduceLROnPlateau(patience=0, threshold=1e9))
-    result = run(worse)
-    assert result.learning_rates == pytest.approx([0.05, 0.05, 0.005])
+def test_the_controller_lowers_the_rate(small):
+    """Its metric always worsens: the rate falls after each epoch from the second on."""
+    worse = rj.ReduceLROnPlateau(patience=0, threshold=1e9)
+    result = run(dataclasses.replace(small, controller=worse))
+    assert result.learning_rates == [0.05, 0.05, 0.005]
 
 
-def test_the_controller_watches_the_minibatch_loss(task):
-    watched = []
+@pytest.mark.parametrize("watched", ["minibatch_loss", "valid_acc"])
+def test_what_the_controller_watches(small, watched):
+    seen = []
 
     class Spy(rj.ReduceLROnPlateau):
         def update(self, state, metric):
-            watched.append(metric)
+            seen.append(metric)
             return super().update(state, metric)
 
-    config = dataclasses.replace(CONFIG, scheduler_on="minibatch_loss", epochs=2)
-    result = run(dataclasses.replace(task, controller=Spy()), config=config)
-    assert watched == [result.history[0][2], result.history[0][5]]
+    config = dataclasses.replace(CONFIG, scheduler_on=watched, epochs=2)
+    losses, _, valid = run(dataclasses.replace(small, controller=Spy()), config=config).history
+    assert seen == ([losses[2], losses[5]] if watched == "minibatch_loss" else valid)
 
 
-def test_training_accuracy_as_the_reference_takes_it(task):
+def test_training_accuracy_as_the_reference_takes_it(small):
     """Over the full batches alone: 144 of the 150 images."""
     config = dataclasses.replace(CONFIG, evaluate_as_trained=True, epochs=1)
-    accuracy = run(task, config=config).history.train_accuracy[0]
+    accuracy = run(small, config=config).history.train_accuracy[0]
     assert (accuracy * 144 / 100) % 1 == pytest.approx(0, abs=1e-9)
 
 
-def test_a_loss_that_is_not_finite_stops_the_run(task, tmp_path):
-    wild = dataclasses.replace(task, tx=make_optimizer(1e30))
-    with pytest.raises(NonFiniteLossError, match=r"loss of step \d+ \(epoch 1, batch \d of 3\) is"):
-        run(wild, tmp_path)
+def test_a_loss_that_is_not_finite_stops_the_run(small, tmp_path):
+    """What was logged before it is in the log."""
+    wild = dataclasses.replace(small, tx=make_optimizer(1e30))
+    message = r"loss of step (\d+) \(epoch 1, batch \d of 3\) is .*; try a lower learning rate"
+    with pytest.raises(NonFiniteLossError, match=message) as error:
+        run(wild, tmp_path, config=dataclasses.replace(CONFIG, log_every=100))
+    step = int(str(error.value).split("step ")[1].split()[0])
+    assert [event["step"] for event in log_of(tmp_path)] == list(range(1, step))
 
 
-def test_bad_resumes(task, whole, tmp_path):
+class Recorder(Sink):
+    """Writes down its calls; `action` is called with each event."""
+
+    def __init__(self, action=lambda event: None):
+        self.action, self.calls, self.events = action, [], []
+
+    def begin(self, start):
+        self.calls.append("begin")
+        self.start = start
+        self.events = list(start.events)
+
+    def log(self, event):
+        self.action(event)
+        self.events.append(dict(event))
+
+    def finish(self):
+        self.calls.append("finish")
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_list_of_sinks_is_finished_and_a_group_is_not(small, fails):
+    def fail(event):
+        if fails and event["step"] == 2:
+            raise RuntimeError("the sink failed")
+
+    config = dataclasses.replace(CONFIG, epochs=1)
+    for group, ended in ((False, ["begin", "finish"]), (True, ["begin"])):
+        sink = Recorder(fail)
+        try:
+            run(small, config=config, sinks=SinkGroup([sink]) if group else [sink])
+        except RuntimeError:
+            assert fails
+        assert sink.calls == ended
+
+
+def test_sinks_get_the_log_and_what_the_run_is(small, tmp_path):
+    first = Recorder()
+    run(small, tmp_path / "run", config=dataclasses.replace(CONFIG, epochs=1), sinks=[first])
+    second = Recorder()
+    run(small, tmp_path / "run", resume=True, sinks=[second])
+    assert (first.start.name, first.start.step, first.start.events) == ("run", 0, ())
+    assert (second.start.name, second.start.step, len(second.start.events)) == ("run", 3, 4)
+    assert second.start.run_id == first.start.run_id == RunFolder(tmp_path / "run").run_id
+    assert second.events == list(read_log(tmp_path / "run/metrics.jsonl"))
+
+
+@pytest.mark.parametrize("event", ["step", "epoch"])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_stopped_by_a_signal(small, tmp_path, number, event):
+    """In an epoch, and at its end; the run goes on to the same numbers."""
+
+    def stop(logged):
+        if logged["step"] >= 3 and logged["event"] == event:
+            os.kill(os.getpid(), number)
+
+    before = signal.getsignal(number)
+    message = rf"stopped by {number.name} after step \d, which is saved in .*checkpoints"
+    with pytest.raises(Interrupted, match=message) as stopped:
+        run(small, tmp_path / "run", sinks=[Recorder(stop)])
+    assert stopped.value.exit_code == 128 + number
+    assert signal.getsignal(number) is before
+    resumed = run(small, tmp_path / "run", resume=True)
+    expected = run(small, tmp_path / "whole")
+    assert resumed.history == expected.history
+    assert_trees_equal(resumed.state, expected.state)
+    assert log_of(tmp_path / "run") == log_of(tmp_path / "whole")
+
+
+def test_resuming_another_run(task, whole, tmp_path):
     _, folder, _ = whole
-    with pytest.raises(CheckpointError, match="no checkpoint to resume from"):
+    with pytest.raises(RunFolderError, match=r"holds no run to resume; leave out --resume"):
         run(task, tmp_path, resume=True)
-    with pytest.raises(CheckpointError, match=r"`data` was None and is now 'other'"):
-        run(task, folder, resume=True, identity={"data": "other"})
+    with pytest.raises(IdentityError, match=r"`data` was None and is now 'other'"):
+        run(task, folder, resume=True, identity=Identity({"data": "other"}))
+    # A run that has not saved a value had its default.
+    run(task, folder, resume=True, identity=Identity({"data": "own"}, {"data": "own"}))
+    fewer = dataclasses.replace(CONFIG, epochs=2)
+    with pytest.raises(
+        CheckpointError, match=r"`epochs` \(=2\) must be at least 3, the"
+    ):
+        run(task, folder, resume=True, config=fewer)
 
 
 @pytest.mark.parametrize(
@@ -158,7 +263,9 @@ def test_bad_resumes(task, whole, tmp_path):
         ({"batch_size": -1}, r"`batch_size` \(=-1\) must be at least 1"),
         ({"seed": -1}, r"`seed` \(=-1\) must be in"),
         ({"scheduler_on": "loss"}, r"`scheduler_on` \(='loss'\) must be 'valid_acc' or"),
-        ({"parallel": "ddp"}, r"`parallel` \(='ddp'\)"),
+        ({"parallel": "ddp"}, r"`parallel` \(='ddp'\) must be 'auto', 'jit' or 'pmap'"),
+        ({"ema_decay": 1.0}, r"`ema_decay` \(=1.0\) must be at least 0 and below 1"),
+        ({"resident_gigabytes": float("nan")}, r"`resident_gigabytes` \(=nan\) must be finite"),
     ],
 )
 def test_bad_configuration(values, message):
@@ -166,15 +273,19 @@ def test_bad_configuration(values, message):
         FitConfig(**values)
 
 
-def test_more_than_there_is(task, tmp_path):
+def test_nothing_is_written_before_the_task_is_known_to_fit(small, tmp_path):
+    large = dataclasses.replace(CONFIG, batch_size=160)
     with pytest.raises(ValueError, match=r"`batch_size` \(=160\) must not exceed .* \(=150\)"):
-        run(task, tmp_path, config=dataclasses.replace(CONFIG, batch_size=160))
+        run(small, tmp_path / "run", config=large)
+    wrong = dataclasses.replace(small, model=Small(num_classes=9))
+    with pytest.raises(ValueError, match=r"the label of training image 9 \(=9\) must be in \[0, 9"):
+        run(wrong, tmp_path / "run")
     assert not list(tmp_path.iterdir())
     assert steps_per_epoch(45_000, 256) == 175
 
 
 def test_variables_to_start_from(task, whole, tmp_path):
-    """A head trained beside a body at rest, on an optimizer of optax; resumed in between."""
+    """A head trained on a frozen body, by an optimizer of optax; resumed in between."""
     result, _, _ = whole
     variables = jax.tree.map(np.asarray, result.state.variables)
 
@@ -196,10 +307,7 @@ def test_variables_to_start_from(task, whole, tmp_path):
     run(tuned, tmp_path, config=dataclasses.replace(CONFIG, epochs=1))
     resumed = run(tuned, tmp_path, config=dataclasses.replace(CONFIG, epochs=2), resume=True)
     assert resumed.history == expected.history
-    for one, two in zip(
-        jax.tree.leaves(expected.state), jax.tree.leaves(resumed.state), strict=True
-    ):
-        np.testing.assert_array_equal(one, two)
+    assert_trees_equal(resumed.state, expected.state)
 
 
 def test_variables_of_another_model(task, whole):
@@ -213,6 +321,74 @@ def test_variables_of_another_model(task, whole):
         run(dataclasses.replace(task, variables={"params": variables["params"]}))
 
 
-def test_an_optimizer_without_a_learning_rate(task):
+def test_an_optimizer_without_a_learning_rate(small):
     with pytest.raises(ValueError, match=r"has no learning rate; make the optimizer by"):
-        run(dataclasses.replace(task, tx=optax.sgd(0.1)))
+        run(dataclasses.replace(small, tx=optax.sgd(0.1)))
+
+
+def numpy_task(kind):
+    """Every number that may come from an array of candidates."""
+    return tiny_task(
+        model=Small(),
+        prepare=center_crop,
+        tx=make_optimizer(kind(0.5), kind(0.75), weight_decay=kind(0.125)),
+        controller=rj.ReduceLROnPlateau(
+            factor=kind(0.5), patience=np.int64(0), threshold=kind(0.25), min_lr=kind(0.125)
+        ),
+        schedule=Schedule("constant", np.int64(3), np.int32(2)),
+    )
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+def test_numpy_scalars(tmp_path, kind):
+    """They train, are saved, and are the same as Python's numbers when the run is resumed."""
+    config = FitConfig(
+        epochs=np.int64(1),
+        batch_size=np.int32(48),
+        eval_batch_size=np.int64(64),
+        seed=np.uint32(5),
+        ema_decay=kind(0.5),
+        accumulate_steps=np.int8(1),
+        resident_gigabytes=kind(2),
+        log_every=np.int64(2),
+        checkpoint_every=np.int64(2),
+        checkpoint_minutes=kind(60),
+        evaluate_as_trained=np.bool_(False),
+    )
+    identity = Identity({"size": np.int64(8), "mean": kind(0.5), "sides": np.arange(2)})
+    run(numpy_task(kind), tmp_path, config=config, identity=identity)
+    plain = FitConfig(
+        epochs=2, batch_size=48, eval_batch_size=64, seed=5, ema_decay=0.5, log_every=2
+    )
+    same = Identity({"size": 8, "mean": 0.5, "sides": [0, 1]})
+    resumed = run(numpy_task(float), tmp_path, resume=True, config=plain, identity=same)
+    expected = run(numpy_task(float), config=plain)
+    assert resumed.history == expected.history
+    assert_trees_equal(resumed.state, expected.state)
+
+
+def test_two_runs_in_two_threads(small, tmp_path):
+    """Neither disturbs the other, and the process is as before."""
+    before = sys.unraisablehook
+    results, both = {}, threading.Barrier(2, timeout=300)
+
+    def train(name):
+        # Each is inside of `fit` while the other one is.
+        sink = Recorder(lambda event: both.wait() if event["step"] == 1 else None)
+        results[name] = run(small, tmp_path / name, sinks=[sink])
+
+    threads = [threading.Thread(target=train, args=(name,)) for name in ("one", "two")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sys.unraisablehook is before
+    assert results["one"].history == results["two"].history == run(small).history
+    assert log_of(tmp_path / "one") == log_of(tmp_path / "two")
+
+
+def test_no_images_but_those_of_the_task(small):
+    """One evaluation takes each image once, however the batches are filled up."""
+    few = dataclasses.replace(small, valid=digits(7, first=150))
+    accuracy = run(few, config=dataclasses.replace(CONFIG, epochs=1)).history.valid_accuracy[0]
+    assert (accuracy * 7 / 100) % 1 == pytest.approx(0, abs=1e-9)
