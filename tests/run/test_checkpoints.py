@@ -1,29 +1,46 @@
-"""The store: what is kept, read back to the bit, and said when it cannot be."""
+"""The checkpoints: what is kept, read back to the bit, and said when it cannot be."""
 
 import json
+import resource
+from contextlib import contextmanager
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from tiny_task import assert_trees_equal
 
 from resnet_jax.run import CheckpointError, CheckpointStore
-from resnet_jax.storage.manifest import find_damage
+from resnet_jax.run.checkpoint_reader import CheckpointReader
+from resnet_jax.run.identity import layout
+from resnet_jax.run.migrations import FORMAT_VERSION
+from resnet_jax.storage import find_damage, write_manifest
 from resnet_jax.training import TrainState, make_optimizer
 
 TX = make_optimizer(0.1)
 
 
-def state(step, width=3):
+def state(step, width=3, **changes):
     params = {"kernel": jnp.arange(float(width)) + step}
-    return TrainState(
-        step=jnp.int32(step), params=params, batch_stats={}, opt_state=TX.init(params)
-    )
+    values = {"params": params, "batch_stats": {}, "opt_state": TX.init(params)}
+    return TrainState(step=jnp.int32(step), **values | changes)
 
 
-def assert_equal(one, two):
-    for left, right in zip(jax.tree.leaves(one), jax.tree.leaves(two), strict=True):
-        np.testing.assert_array_equal(left, right)
+def contents(folder):
+    """Return all files and folders below a folder, with their bytes."""
+    paths = sorted(folder.rglob("*"))
+    return {path: path.read_bytes() if path.is_file() else None for path in paths}
+
+
+@contextmanager
+def full_disk(longest):
+    """Let no file of this process grow beyond a number of bytes, as a full disk would."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (longest, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def test_saved_and_read(tmp_path):
@@ -33,8 +50,8 @@ def test_saved_and_read(tmp_path):
         store.save(state(4), {"note": [1, 0.1]})
         store.wait()
         assert store.newest_whole() == (4, {})
-        assert store.read_progress(4) == {"format": 1, "note": [1, 0.1]}
-        assert_equal(store.read_state(4, state(0)), state(4))
+        assert store.read_progress(4) == {"format": FORMAT_VERSION, "note": [1, 0.1]}
+        assert_trees_equal(store.read_state(4, state(0)), state(4))
     names = {path.name for path in (store.folder / "4").iterdir()}
     assert {"state", "progress.json", "manifest.json"} <= names
     assert find_damage(store.folder / "4") is None
@@ -64,7 +81,7 @@ def test_the_state_may_be_given_away_after_save(tmp_path):
         store.wait()
         expected = state(0, width=100_000)
         for step in store.steps:
-            assert_equal(
+            assert_trees_equal(
                 store.read_state(step, state(0, width=100_000)),
                 jax.tree.map(lambda leaf, step=step: leaf + step, expected),
             )
@@ -90,39 +107,166 @@ def test_a_step_that_is_there_already(tmp_path):
             store.save(state(1), {})
 
 
-def test_a_failing_save_is_an_error(tmp_path, monkeypatch):
-    """By the next save, or by the end of the context."""
-    monkeypatch.setattr(
-        "resnet_jax.run.checkpoints.write_manifest",
-        lambda folder: (_ for _ in ()).throw(OSError(28, "No space left on device")),
-    )
-    message = r"cannot save the checkpoint of step 1 in .*: .*No space left on device"
-    store = CheckpointStore(tmp_path)
-    with pytest.raises(CheckpointError, match=message), store:
+def random_state(step):
+    """Return a state of 400 kB that cannot be compressed."""
+    return state(step).replace(batch_stats=np.random.default_rng(step).random((50_000,)))
+
+
+def save(folder, *steps, error=None):
+    """Save random states, and then raise an error if there is one."""
+    with CheckpointStore(folder) as store:
+        for step in steps:
+            store.save(random_state(step), {})
+        if error is not None:
+            raise error
+
+
+@pytest.mark.parametrize("longest", [100_000, 100])
+@pytest.mark.parametrize("steps", [(2,), (2, 3)])
+def test_a_failing_save_is_an_error(tmp_path, longest, steps):
+    """By the next save, or by the end of the context; what was saved before stays whole."""
+    save(tmp_path, 1)
+    message = r"cannot save the checkpoint of step 2 in .*\. Checkpoints from before are whole"
+    with full_disk(longest), pytest.raises(CheckpointError, match=message) as error:
+        save(tmp_path, *steps)
+    assert "\n" not in str(error.value)
+    assert CheckpointReader(tmp_path).newest_whole() == (1, {})
+
+
+def test_the_error_that_ended_the_run_is_not_hidden(tmp_path):
+    with full_disk(100), pytest.raises(ZeroDivisionError):
+        save(tmp_path, 1, error=ZeroDivisionError())
+    assert CheckpointReader(tmp_path).steps == []
+
+
+def test_a_folder_that_cannot_be_written_to(tmp_path):
+    (tmp_path / "file").write_text("")
+    with (
+        pytest.raises(CheckpointError, match=r"cannot save the checkpoint of step 1 in .*file"),
+        CheckpointStore(tmp_path / "file") as store,
+    ):
         store.save(state(1), {})
-    assert store.steps == []
+
+
+def test_reading_changes_nothing(tmp_path):
+    """Not even what a killed process has left, or what is damaged."""
+    variables = {"params": {"kernel": np.arange(3, dtype=np.float32) + 6}, "batch_stats": {}}
+    with CheckpointStore(tmp_path, keep=3) as store:
+        for step in (3, 6, 9):
+            progress = {"identity": layout(state(step)), "best_step": 6}
+            store.save(state(step), progress, best_step=6)
+    (tmp_path / "12.orbax-checkpoint-tmp").mkdir()
+    (tmp_path / "9/progress.json").write_text("")
+    (tmp_path / "3/manifest.json").unlink()
+    before = contents(tmp_path)
+    reader = CheckpointReader(tmp_path)
+    assert (reader.steps, reader.latest_step) == ([3, 6, 9], 9)
+    step, damages = reader.newest_whole()
+    assert (step, list(damages)) == (6, [9])
+    assert reader.choose("last") == reader.choose("best") == 6
+    assert reader.read_progress(6)["best_step"] == 6
+    read = reader.read_variables(6, jax.eval_shape(lambda: variables))
+    assert_trees_equal(read, variables)
+    assert contents(tmp_path) == before
+
+
+def test_what_is_evaluated_is_read(tmp_path):
+    """The moving averages, where there are any."""
+    variables = {"params": {"kernel": jnp.zeros(3)}, "batch_stats": {"mean": jnp.ones(2)}}
+    averages = jax.tree.map(lambda leaf: leaf + 5, variables)
+    for name, ema in (("plain", None), ("averaged", averages)):
+        saved = state(1, **variables, ema=ema)
+        with CheckpointStore(tmp_path / name) as store:
+            store.save(saved, {"identity": layout(saved)})
+        read = CheckpointReader(store.folder).read_variables(1, jax.eval_shape(lambda: variables))
+        assert_trees_equal(read, variables if ema is None else averages)
+
+
+def test_variables_of_another_model(tmp_path):
+    with CheckpointStore(tmp_path) as store:
+        store.save(state(1), {"identity": layout(state(1))})
+    shapes = {"params": {"kernel": jax.ShapeDtypeStruct((4,), jnp.float32)}, "batch_stats": {}}
+    message = r"has float32\[3\] at params/kernel, but the network of config\.json has float32\[4\]"
+    with pytest.raises(CheckpointError, match=message):
+        store.read_variables(1, shapes)
+
+
+def test_choosing(tmp_path):
+    reader = CheckpointReader(tmp_path / "checkpoints")
+    with pytest.raises(ValueError, match=r"`checkpoint` \(='newest'\) must be one of best, last"):
+        reader.choose("newest")
+    with pytest.raises(CheckpointError, match="has no checkpoint yet; the first is saved after an"):
+        reader.choose("last")
+    with CheckpointStore(reader.folder, keep=1) as store:
+        store.save(state(1), {"best_step": 0})
+    with pytest.raises(CheckpointError, match=r"has been evaluated yet, .* by --checkpoint last"):
+        reader.choose("best")
+    with CheckpointStore(reader.folder, keep=1) as store:
+        store.save(state(2), {"best_step": 1})
+    with pytest.raises(CheckpointError, match=r"best checkpoint .* cannot be used: it is not"):
+        reader.choose("best")
+    assert reader.choose("last") == 2
+
+
+def test_none_is_whole(tmp_path):
     with CheckpointStore(tmp_path) as store:
         store.save(state(1), {})
-        with pytest.raises(CheckpointError, match=message):
-            store.save(state(2), {})
-
-
-def test_read_only(tmp_path):
-    with CheckpointStore(tmp_path / "a") as store:
-        store.save(state(3), {})
-    (tmp_path / "a" / "5.orbax-checkpoint-tmp").mkdir()
-    with CheckpointStore(tmp_path / "a", read_only=True) as store:
-        assert_equal(store.read_state(3, state(0)), state(3))
-    assert (tmp_path / "a" / "5.orbax-checkpoint-tmp").is_dir()
+        store.save(state(2), {})
+    for step in (1, 2):
+        (tmp_path / str(step) / "progress.json").unlink()
+    message = r"is whole: in 2 progress\.json is missing; in 1 progress\.json is missing\. Put back"
+    with pytest.raises(CheckpointError, match=message):
+        store.newest_whole()
 
 
 def test_progress_is_strict_json(tmp_path):
     with CheckpointStore(tmp_path) as store:
-        with pytest.raises(ValueError, match="not JSON compliant"):
+        with pytest.raises(ValueError, match=r"\['loss'\] is nan, which JSON cannot hold"):
             store.save(state(1), {"loss": float("nan")})
-        store.save(state(1), {})
-    path = tmp_path / "1/progress.json"
-    for text in ("", "[]", "{}", '{"format": 1, "loss": NaN}', json.dumps({"format": "1"})):
-        path.write_text(text)
-        with pytest.raises(CheckpointError, match="is not the progress of a run"):
-            store.read_progress(1)
+        store.save(state(1), {"rates": np.float32([0.5]), "step": np.int64(1)})
+        store.wait()
+        assert store.read_progress(1)["rates"] == [0.5]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "cannot be read as JSON"),
+        ("[]", "is not a JSON object"),
+        ('{"format": 1, "loss": NaN}', "cannot be read as JSON: NaN is not JSON"),
+        ("{}", r"is not the progress of a run: `format` \(=None\) must be a whole number"),
+        ('{"format": "1"}', r"`format` \(='1'\) must be a whole number"),
+        ('{"format": true}', r"`format` \(=True\) must be a whole number"),
+        ('{"format": 0}', r"`format` \(=0\) must be a whole number of at least 1"),
+        (
+            json.dumps({"format": FORMAT_VERSION + 1}),
+            rf"has format {FORMAT_VERSION + 1}, .* up to {FORMAT_VERSION}; update resnet_jax",
+        ),
+    ],
+)
+def test_what_is_no_progress(tmp_path, text, message):
+    (tmp_path / "1").mkdir()
+    (tmp_path / "1/progress.json").write_text(text)
+    write_manifest(tmp_path / "1")
+    with pytest.raises(CheckpointError, match=message) as error:
+        CheckpointReader(tmp_path).read_progress(1)
+    assert "\n" not in str(error.value)
+
+
+def test_set_aside(tmp_path):
+    """Each one under a name of its own, and saved anew afterwards."""
+    places = []
+    for _ in range(3):
+        with CheckpointStore(tmp_path / "checkpoints") as store:
+            store.save(state(1), {})
+            store.wait()
+            before = contents(store.folder / "1").values()
+            places.append(store.set_aside(1))
+            assert list(contents(places[-1]).values()) == list(before)
+            store.reload()
+            assert store.steps == []
+    assert [place.relative_to(tmp_path).as_posix() for place in places] == [
+        "damaged/1",
+        "damaged/1-2",
+        "damaged/1-3",
+    ]

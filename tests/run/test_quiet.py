@@ -1,0 +1,81 @@
+"""Orbax is quiet while a store is open, and nothing else is."""
+
+import logging
+import sys
+import threading
+from types import SimpleNamespace
+
+import pytest
+
+from resnet_jax.run.quiet import quiet_orbax
+
+
+@pytest.fixture
+def hook(monkeypatch):
+    """A hook that keeps what it is told."""
+    told = []
+    monkeypatch.setattr(sys, "unraisablehook", told.append)
+    return told
+
+
+def unraisable(text):
+    return SimpleNamespace(exc_value=RuntimeError(text))
+
+
+def test_what_is_hidden(hook):
+    before = sys.unraisablehook
+    other = unraisable("another error")
+    with quiet_orbax():
+        sys.unraisablehook(unraisable("Event loop is closed"))
+        sys.unraisablehook(other)
+    assert hook == [other]
+    assert sys.unraisablehook is before
+
+
+def test_the_last_to_leave_puts_back_what_was_there(hook):
+    """Also where contexts in two threads overlap without being inside each other."""
+    before = sys.unraisablehook
+    first, second = quiet_orbax(), threading.Event()
+    entered, leave = threading.Event(), threading.Event()
+
+    def other():
+        with quiet_orbax():
+            entered.set()
+            leave.wait(60)
+        second.set()
+
+    thread = threading.Thread(target=other)
+    with first:
+        thread.start()
+        assert entered.wait(60)
+    assert sys.unraisablehook is not before
+    leave.set()
+    thread.join()
+    assert second.is_set()
+    assert sys.unraisablehook is before
+
+
+def test_an_error_inside_puts_back_what_was_there(hook):
+    before = sys.unraisablehook
+    with pytest.raises(ValueError, match="x"), quiet_orbax():
+        raise ValueError("x")
+    assert sys.unraisablehook is before
+
+
+def test_logs_of_orbax_alone_are_hidden():
+    logger, seen = logging.getLogger("absl"), []
+    keeper = logging.Handler()
+    keeper.emit = lambda record: seen.append(record.getMessage())
+    logger.addHandler(keeper)
+
+    def log(path):
+        logger.handle(logging.LogRecord("absl", logging.ERROR, path, 1, path, (), None))
+
+    try:
+        with quiet_orbax():
+            log("/lib/orbax/checkpoint/manager.py")
+            log("/lib/etils/path.py")
+        log("/lib/orbax/checkpoint/after.py")
+    finally:
+        logger.removeHandler(keeper)
+    assert seen == ["/lib/etils/path.py", "/lib/orbax/checkpoint/after.py"]
