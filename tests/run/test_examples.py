@@ -1,65 +1,70 @@
 """Streamed data give the numbers of resident data; what crosses to the device, and when."""
 
 import dataclasses
-import io
-import itertools
 import threading
 
 import jax
 import numpy as np
 import pytest
-from rich.console import Console
+from tiny_task import assert_trees_equal, quiet_reporter
 
-from resnet_jax.run import FitConfig, Reporter, Resident, Streamed, fit
+from resnet_jax.run import FitConfig, Resident, RunFolder, Sink, Streamed, fit
 from resnet_jax.run.examples import ahead
 from resnet_jax.training import Batch, Engine, create_state, make_train_step
 
-CONFIG = FitConfig(epochs=2, batch_size=48, eval_batch_size=64, seed=5)
-STREAMED = dataclasses.replace(CONFIG, resident_gigabytes=0)
+RESIDENT = FitConfig(epochs=2, batch_size=48, eval_batch_size=64, seed=5)
+STREAMED = dataclasses.replace(RESIDENT, resident_gigabytes=0)
+"""Three steps an epoch."""
 
 
-def run(task, config, run_dir=None, **options):
-    reporter = Reporter(Console(file=io.StringIO()))
-    return fit(task, config, run_dir=run_dir, reporter=reporter, **options)
-
-
-@pytest.fixture(scope="module")
-def resident(task):
-    return run(task, CONFIG)
+def run(task, config, folder=None, *, reporter=None, **options):
+    return fit(task, config, folder=folder, reporter=reporter or quiet_reporter(), **options)
 
 
 def assert_same(one, two):
     assert one.history == two.history
-    for left, right in zip(jax.tree.leaves(one.state), jax.tree.leaves(two.state), strict=True):
-        np.testing.assert_array_equal(left, right)
+    assert_trees_equal(one.state, two.state)
+
+
+@pytest.fixture(scope="module")
+def resident(task):
+    return run(task, RESIDENT)
+
+
+def threads():
+    return [thread for thread in threading.enumerate() if thread.name.startswith("batches")]
 
 
 def test_streamed_data_give_the_same_bits(task, resident):
     assert_same(run(task, STREAMED), resident)
+    assert not threads()
 
 
-@pytest.mark.parametrize(("before", "source"), [(CONFIG, Resident), (STREAMED, Streamed)])
-def test_a_run_goes_on_streamed_inside_an_epoch(
-    task, resident, tmp_path, monkeypatch, before, source
-):
-    def two_steps(self, order, first=0, original=source.batches):
-        yield from itertools.islice(original(self, order, first), 2)
-        raise KeyboardInterrupt
+class StopAt(Sink):
+    """Ends the run as a keyboard would, when the log says that a step is done."""
 
-    with monkeypatch.context() as patch:
-        patch.setattr(source, "batches", two_steps)
-        with pytest.raises(KeyboardInterrupt):
-            run(task, dataclasses.replace(before, checkpoint_every=1), tmp_path)
+    def __init__(self, step):
+        self.step, self.streaming = step, None
 
-    asked = []
+    def log(self, event):
+        if event["step"] == self.step:
+            self.streaming = bool(threads())
+            raise KeyboardInterrupt
 
-    def noted(self, order, first=0, original=Streamed.batches):
-        asked.append(first)
-        return original(self, order, first)
 
-    monkeypatch.setattr(Streamed, "batches", noted)
-    assert_same(run(task, STREAMED, tmp_path, resume=True), resident)
-    assert asked[0] in (1, 2)
+@pytest.mark.parametrize("before", [RESIDENT, STREAMED], ids=["resident", "streamed"])
+@pytest.mark.parametrize("step", [2, 5])
+def test_a_run_goes_on_streamed_inside_an_epoch(task, resident, tmp_path, before, step):
+    stop, config = StopAt(step), dataclasses.replace(before, checkpoint_every=1)
+    with pytest.raises(KeyboardInterrupt):
+        run(task, config, RunFolder(tmp_path), sinks=[stop])
+    assert stop.streaming == (before is STREAMED)
+    assert not threads()
+
+    reporter = quiet_reporter()
+    resumed = run(task, STREAMED, RunFolder(tmp_path, resume=True), reporter=reporter)
+    assert_same(resumed, resident)
+    assert f"Resuming after step {step - 1}" in reporter.console.file.getvalue()
 
 
 @pytest.mark.parametrize("parallel", ["jit", "pmap"])
@@ -86,7 +91,7 @@ def test_it_stays_a_few_items_ahead_and_ends_with_its_generator():
     assert next(items) == 1
     items.close()
     assert len(made) <= 4
-    assert not [thread for thread in threading.enumerate() if thread.name.startswith("batches")]
+    assert not threads()
 
 
 def test_an_error_is_raised_at_its_item():

@@ -250,9 +250,7 @@ def test_resuming_another_run(task, whole, tmp_path):
     # A run that has not saved a value had its default.
     run(task, folder, resume=True, identity=Identity({"data": "own"}, {"data": "own"}))
     fewer = dataclasses.replace(CONFIG, epochs=2)
-    with pytest.raises(
-        CheckpointError, match=r"`epochs` \(=2\) must be at least 3, the"
-    ):
+    with pytest.raises(CheckpointError, match=r"`epochs` \(=2\) must be at least 3, the"):
         run(task, folder, resume=True, config=fewer)
 
 

@@ -1,7 +1,6 @@
 """The averages of parameters and statistics: by hand, in a run, resumed, and where they count."""
 
 import dataclasses
-import io
 import json
 from functools import partial
 
@@ -9,27 +8,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from flax import linen as nn
-from rich.console import Console
+from tiny_task import Small, assert_trees_equal, quiet_reporter, tiny_task
 
-import resnet_jax as rj
 from resnet_jax.data import Transform
 from resnet_jax.data.augment import Flip, Mixup, PadCrop, Pipeline
-from resnet_jax.run import CheckpointError, FitConfig, Reporter, fit, read_log
+from resnet_jax.run import FitConfig, IdentityError, RunFolder, fit, read_log
 from resnet_jax.training import Schedule, cross_entropy, make_optimizer
 from resnet_jax.training.ema import update_ema
-
-
-class Small(nn.Module):
-    """Running statistics and a dense layer, quick to compile."""
-
-    axis_name: str | None = None
-
-    @nn.compact
-    def __call__(self, images, train=False):
-        x = rj.BatchNorm(axis_name=self.axis_name)(images, train)
-        return nn.Dense(10)(x.reshape(len(x), -1))
-
 
 CONFIG = FitConfig(
     epochs=2, batch_size=48, eval_batch_size=64, seed=5, ema_decay=0.9, checkpoint_every=2
@@ -47,11 +32,10 @@ def test_the_start_and_the_limit():
 
 
 @pytest.fixture(scope="module")
-def modern(task):
+def modern():
     """Everything at once: augmentations, soft labels, a schedule, averages."""
     transform = Transform(source=(8, 8), resize=8, crop=8, mean=(0.3,), std=(0.4,))
-    return dataclasses.replace(
-        task,
+    return tiny_task(
         model=Small(),
         tx=make_optimizer(0.05, weight_decay=5e-4, decay_kernels_only=True, nesterov=True),
         controller=None,
@@ -61,9 +45,9 @@ def modern(task):
     )
 
 
-def run(task, run_dir=None, *, config=CONFIG, **options):
-    reporter = Reporter(Console(file=io.StringIO()))
-    return fit(task, config, run_dir=run_dir, reporter=reporter, **options)
+def run(task, path=None, *, config=CONFIG, resume=False):
+    folder = None if path is None else RunFolder(path, resume=resume)
+    return fit(task, config, folder=folder, reporter=quiet_reporter())
 
 
 @pytest.fixture(scope="module")
@@ -97,15 +81,14 @@ def test_resume_is_exact_with_averages_and_a_schedule(modern, whole, tmp_path):
     run(modern, tmp_path, config=dataclasses.replace(CONFIG, epochs=1))
     resumed = run(modern, tmp_path, resume=True)
     assert resumed.history == result.history
-    for one, two in zip(jax.tree.leaves(result.state), jax.tree.leaves(resumed.state), strict=True):
-        np.testing.assert_array_equal(one, two)
+    assert_trees_equal(resumed.state, result.state)
     last = json.loads((tmp_path / "checkpoints/6/progress.json").read_text())
     assert last["identity"]["ema_decay"] == 0.9
 
-    with pytest.raises(CheckpointError, match=r"`ema_decay` was 0\.9 and is now 0\.5"):
+    with pytest.raises(IdentityError, match=r"`ema_decay` was 0\.9 and is now 0\.5"):
         run(modern, folder, config=dataclasses.replace(CONFIG, ema_decay=0.5), resume=True)
     longer = dataclasses.replace(modern, schedule=Schedule("cosine", 9, 2))
-    with pytest.raises(CheckpointError, match="`schedule` was "):
+    with pytest.raises(IdentityError, match="`schedule` was "):
         run(longer, folder, resume=True)
 
 
