@@ -1,11 +1,11 @@
 """Anything at all as options, checkpoints or weights: one line of error, or the result."""
 
 import contextlib
+import dataclasses
 import io
 import json
 import re
 import shutil
-import types
 
 import jax
 import jax.numpy as jnp
@@ -14,15 +14,19 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import resnet_jax as rj
-from experiments import cifar_resnet34, recipe
-from resnet_jax.data import download
-from resnet_jax.models.torch_weights import WeightsError
-from resnet_jax.run import CheckpointStore, RunRecord
-from resnet_jax.run.identity import check_identity
-from resnet_jax.storage.manifest import write_manifest
+from experiments import cifar_resnet34
+from experiments.recipe import parse
+from experiments.run_options import RunOptions
+from experiments.train import run_command
+from resnet_jax.models import WeightsError
+from resnet_jax.run import CheckpointStore, RunFolder, RunRecord
+from resnet_jax.run.checkpoint_reader import CheckpointReader
+from resnet_jax.run.identity import Identity, check_identity
+from resnet_jax.run.migrations import FORMAT_VERSION
+from resnet_jax.storage import write_manifest
 from resnet_jax.training import create_state
 
-from .runs import Linear
+from .runs import Linear, contents
 
 cheaply = settings(
     max_examples=40,
@@ -39,7 +43,7 @@ NUMBERS = st.one_of(
     st.integers(-(2**70), 2**70).map(str), st.integers(-2, 200).map(str), st.floats().map(repr)
 )
 OPTIONS = {
-    "--preset": st.sampled_from(["none", "quick"]) | TEXTS,
+    "--preset": st.sampled_from(["none", "quick"] * 5 + ["", "a\nb"]),
     "--variant": st.sampled_from(["resnet18", "resnet50"]) | TEXTS,
     "--stem": st.sampled_from(["imagenet", "cifar"]) | TEXTS,
     "--archive": TEXTS,
@@ -47,7 +51,9 @@ OPTIONS = {
     "--batch-size": NUMBERS,
     "--eval-batch-size": NUMBERS,
     "--lr": NUMBERS | TEXTS,
+    "--optimizer": st.sampled_from(["sgd", "adamw"]) | TEXTS,
     "--momentum": NUMBERS,
+    "--beta2": NUMBERS | st.just("None") | TEXTS,
     "--seed": NUMBERS,
     "--resize": NUMBERS,
     "--crop": NUMBERS,
@@ -68,7 +74,27 @@ OPTIONS = {
     "--ema-decay": NUMBERS,
     "--accumulate-steps": NUMBERS,
     "--num-processes": NUMBERS,
+    "--resident-gigabytes": NUMBERS,
+    "--track": st.sampled_from(["tensorboard", "wandb"]) | TEXTS,
 }
+
+
+class Begun(Exception):
+    """The run folder is begun, and the training would be next."""
+
+
+class StopsWhenBegun(RunFolder):
+    def begin(self, config=None, *, data=None, identity=None):
+        super().begin(config, data=data, identity=identity)
+        raise Begun
+
+
+@dataclasses.dataclass(frozen=True)
+class Preparation(RunOptions):
+    """A run that does everything but training."""
+
+    def build(self):
+        return StopsWhenBegun(self.run_dir, resume=self.resume)
 
 
 @cheaply
@@ -82,31 +108,34 @@ OPTIONS = {
 def test_command_lines(tmp_path_factory, options, resume, run_dir):
     folder = tmp_path_factory.mktemp("fuzz")
     (folder / "file").write_text("")
-    with pytest.MonkeyPatch.context() as patch:
+    arguments = [f"{name}={value}" for name, value in options.items()]
+    arguments += [f"--run-dir={run_dir}", *["--resume"] * resume]
+
+    def read():
+        job = parse(cifar_resnet34.CONFIG, arguments, description="")
+        return dataclasses.replace(job, run=Preparation(**vars(job.run)))
+
+    printed = io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stderr(printed):
         patch.chdir(folder)
         patch.setenv("RESNET_JAX_DATA", str(folder / "data"))
-        patch.setattr(recipe, "fit", lambda *_, **__: types.SimpleNamespace(history=0, state=0))
-        patch.setattr(recipe, "evaluate", lambda *_, **__: None)
-        patch.setattr(recipe, "keep_compiled", lambda: None)
-        patch.setattr(download, "open_url", refuse)
-        arguments = [f"{name}={value}" for name, value in options.items()]
-        arguments += [f"--run-dir={run_dir}", *["--resume"] * resume]
-        printed = io.StringIO()
-        with contextlib.redirect_stderr(printed):
-            try:
-                code = cifar_resnet34.main(arguments)
-            except SystemExit as stop:  # of the parser, which explains at length
-                code = stop.code
-            else:
-                assert re.fullmatch("" if code == 0 else r"error: [^\n]+\n", printed.getvalue())
-    assert code in (0, 2)
+        # No network here.
+        for proxy in ("http_proxy", "https_proxy"):
+            patch.setenv(proxy, "http://127.0.0.1:9")
+        try:
+            code = run_command(read)
+        except Begun:
+            code = 0
+            assert printed.getvalue() == ""
+        except SystemExit as stop:  # of the parser, which explains at length
+            code = stop.code
+            assert code == 2
+        else:
+            assert code == 2
+            assert re.fullmatch(r"error: [^\n]+\n", printed.getvalue())
     allowed = {"file", "data", "a\nb"} | ({"run", "sub"} if code == 0 else set())
     assert {path.name for path in folder.iterdir()} <= allowed
     shutil.rmtree(folder)
-
-
-def refuse(url):
-    raise OSError("no network here")
 
 
 @pytest.fixture(scope="module")
@@ -142,16 +171,29 @@ def test_checkpoint_folders(task, original, tmp_path_factory, data, consistent):
         write_manifest(folder / "checkpoints/24")
     changed = path.read_bytes() != before
     fresh = create_state(Linear(), task.tx, jax.random.key(0), (1, 8, 8, 1))
-    try:
-        with CheckpointStore(folder / "checkpoints", read_only=True) as store:
+    damaged = contents(folder)
+
+    def read():
+        """What evaluation does, which changes nothing."""
+        reader = CheckpointReader(folder / "checkpoints")
+        step, _ = reader.newest_whole()
+        RunRecord.from_json(reader.read_progress(step), task.controller, 8)
+        reader.read_variables(step, {"params": fresh.params, "batch_stats": {}})
+
+    def resume():
+        with CheckpointStore(folder / "checkpoints") as store:
             step, _ = store.newest_whole()
             RunRecord.from_json(store.read_progress(step), task.controller, 8)
             store.read_state(step, fresh)
-    except ValueError as error:
-        message = str(error)
-        assert "\n" not in message
-        assert changed
-    assert [path.name for path in folder.iterdir()] == ["checkpoints"]
+
+    for attempt in (read, resume):
+        try:
+            attempt()
+        except ValueError as error:
+            message = str(error)
+            assert "\n" not in message
+            assert changed
+        assert contents(folder) == damaged
     shutil.rmtree(folder)
 
 
@@ -179,12 +221,13 @@ def test_progress(task, original, tmp_path_factory, values, inside):
     else:
         progress = values
     (folder / "24/progress.json").write_text(json.dumps(progress))
-    store = CheckpointStore(folder)
+    store = CheckpointReader(folder)
     # Anything but a ValueError, of which CheckpointError is one, would be a traceback.
     with contextlib.suppress(ValueError):
         saved = store.read_progress(24)
+        assert saved["format"] == FORMAT_VERSION
         if isinstance(saved["identity"], dict):
-            check_identity(saved["identity"], identity, folder)
+            check_identity(saved["identity"], Identity(identity), folder)
         record = RunRecord.from_json(saved, task.controller, 8)
         assert (record.step, record.epoch) == (24, 3)
     shutil.rmtree(folder)
