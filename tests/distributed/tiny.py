@@ -7,7 +7,7 @@ import tiny_task
 from tiny_task import digits
 
 import resnet_jax as rj
-from resnet_jax.run import FitConfig, RunFolder, fit
+from resnet_jax.run import FitConfig, RunFolder, TensorBoard, fit
 from resnet_jax.training import (
     Batch,
     Engine,
@@ -144,7 +144,12 @@ def fit_tiny(folder, *, epochs, resume=False, parallel="jit"):
     """Trains on digits; returns losses, accuracies and the leaves of the state."""
     task = tiny_task.tiny_task(model=tiny_model(), train=digits(100), valid=digits(50, first=100))
     config = FitConfig(epochs=epochs, batch_size=32, eval_batch_size=16, parallel=parallel)
-    result = fit(task, config, folder=RunFolder(folder, resume=resume))
+    result = fit(
+        task,
+        config,
+        folder=RunFolder(folder, resume=resume),
+        sinks=[TensorBoard(folder)],
+    )
     history = result.history
     accuracies = [*history.train_accuracy, *history.valid_accuracy]
     return history.minibatch_losses, accuracies, host(result.state)
