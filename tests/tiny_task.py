@@ -8,6 +8,7 @@ import dataclasses
 import io
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 from rich.console import Console
@@ -31,6 +32,22 @@ class Small(nn.Module):
     def __call__(self, images, train=False):
         x = rj.BatchNorm(axis_name=self.axis_name)(images, train)
         return nn.Dense(self.num_classes)(x.reshape(len(x), -1))
+
+
+class Falling(nn.Module):
+    """Logits of one parameter each, from 0 on: the gradient of the first one's mean is 1."""
+
+    @nn.compact
+    def __call__(self, images, train=False):
+        del train
+        logits = self.param("logits", nn.initializers.zeros, (10,))
+        return jnp.broadcast_to(logits, (len(images), 10))
+
+
+def first_logit(logits, labels):
+    """Return a loss of `Falling` that falls in every step by the learning rate of the step."""
+    del labels
+    return logits[:, 0]
 
 
 def digits(count=200, first=0):

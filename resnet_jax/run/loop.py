@@ -61,9 +61,8 @@ def fit(
         reporter: what prints; None prints to standard output.
 
     Raises:
-        ValueError: before anything is written, if the batch does not fit the data or devices, or
-            a label, the variables to start from or the optimizer's state do not fit the model
-            or this loop.
+        ValueError: before anything is written, if the batch does not fit the data or devices, or a
+            label, the variables to start from or the optimizer do not fit the model or this loop.
         IdentityError: if the run to resume is another one.
         CheckpointError: if no checkpoint can be resumed from, or one cannot be saved.
         RunFolderError: if the folder is in use, is not empty, holds no run to resume, or cannot

@@ -2,12 +2,17 @@
 
 import dataclasses
 
-import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from flax import linen as nn
-from tiny_task import assert_trees_equal, center_crop, quiet_reporter, tiny_task
+from tiny_task import (
+    Falling,
+    assert_trees_equal,
+    center_crop,
+    first_logit,
+    quiet_reporter,
+    tiny_task,
+)
 
 import resnet_jax as rj
 from resnet_jax.run import FitConfig, RunFolder, fit, read_log
@@ -16,20 +21,6 @@ from resnet_jax.training import Schedule, make_optimizer
 CONFIG = FitConfig(epochs=3, batch_size=48, eval_batch_size=64, seed=5, checkpoint_every=2)
 """Three steps an epoch."""
 OWN = optax.linear_schedule(0.5, 0.25, 8)
-
-
-class Falling(nn.Module):
-    """Logits of one parameter each: the gradient of the first one's mean is 1."""
-
-    @nn.compact
-    def __call__(self, images, train=False):
-        logits = self.param("logits", nn.initializers.zeros, (10,))
-        return jnp.broadcast_to(logits, (len(images), 10))
-
-
-def first_logit(logits, labels):
-    """Return a loss that falls in every step by the learning rate of the step."""
-    return logits[:, 0]
 
 
 def run(task, path=None, *, config=CONFIG, resume=False):
