@@ -35,6 +35,7 @@ def test_a_thousand_epochs(tmp_path):
     early, late = (100, 200), (EPOCHS - 100, EPOCHS)
     # Losses and accuracies are kept: a few hundred bytes an epoch.
     assert mean("resident_mb", *late) < mean("resident_mb", *early) + 60
-    assert max(row["handles"] for row in rows[100:]) <= max(row["handles"] for row in rows[:100])
-    assert max(row["threads"] for row in rows[100:]) <= max(row["threads"] for row in rows[:100])
+    # Those of the save in the background come and go; one lost in a hundred epochs would add 8.
+    for name in ("handles", "threads"):
+        assert mean(name, *late) < mean(name, *early) + 3
     assert max(row["checkpoints"] for row in rows) <= 4
