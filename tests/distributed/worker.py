@@ -18,9 +18,9 @@ class Orders:
     """What to do.
 
     Attributes:
-        coordinator, num_processes, process_id: of ``processes.initialize``.
+        coordinator, num_processes, process_id: of `processes.initialize`.
         cache: folder of compiled programs.
-        folder: gets ``checkpoints/`` and from process 0 ``<name>.npz``.
+        folder: gets `checkpoints/` and from process 0 `<name>.npz`.
         job: "steps", or "fit" with epochs for steps.
         name: of the result.
         parallel: of the engine.
