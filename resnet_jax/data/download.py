@@ -46,7 +46,8 @@ def open_url(
 
     def attempt() -> None:
         try:
-            answer.put(urllib.request.urlopen(url, timeout=silence_seconds))
+            # Not `urlopen`, which keeps the proxies of its first call for the whole process.
+            answer.put(urllib.request.build_opener().open(url, timeout=silence_seconds))
         except Exception as error:  # whatever it is, the caller raises it
             answer.put(error)
 

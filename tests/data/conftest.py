@@ -7,8 +7,9 @@ from .file_server import serving
 
 
 @pytest.fixture
-def server():
+def server(monkeypatch):
     """An HTTP server on this machine; it has no files until a test gives it some."""
+    monkeypatch.setenv("no_proxy", "127.0.0.1")  # whatever proxy leads to the world
     with serving() as server:
         yield server
 

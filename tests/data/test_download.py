@@ -9,6 +9,8 @@ import pytest
 
 from resnet_jax.data.download import DownloadError, download, open_url
 
+from .file_server import NOBODY
+
 CONTENT = bytes(range(256)) * 4000
 MD5 = hashlib.md5(CONTENT).hexdigest()
 
@@ -50,6 +52,15 @@ def test_nobody_listens():
         port = probe.getsockname()[1]
     with pytest.raises(DownloadError, match="refused"):
         open_url(f"http://127.0.0.1:{port}/")
+
+
+def test_each_download_follows_the_proxies_of_its_time(url, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setenv("http_proxy", NOBODY)
+        patch.setenv("no_proxy", "")
+        with pytest.raises(DownloadError, match="refused"):
+            open_url(f"{url}/file")
+    open_url(f"{url}/file").close()
 
 
 def test_unknown_host():
