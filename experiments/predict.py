@@ -136,7 +136,7 @@ def _find(images: Sequence[Path]) -> list[Path]:
         if path == STDIN:
             found += [Path(line) for line in sys.stdin.read().splitlines() if line.strip()]
         elif path.is_dir():
-            files = find_images(path)
+            files = find_images(path).paths
             if not files:
                 raise ValueError(f"`images` (={path}) is a folder without an image file")
             found += files

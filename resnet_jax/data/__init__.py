@@ -10,7 +10,8 @@ from .base import Arrays, Dataset, DatasetError, Parts, array_digest
 from .batches import epoch_permutation, eval_batches, num_batches
 from .data_folder import default_data_dir
 from .datasets import DATASETS, DatasetSpec, load_dataset
-from .image_files import ImageFileError, find_images, read_images
+from .image_files import ImageFileError, read_images
+from .image_search import FoundImages, find_images
 from .sources.folder import ImageFolder, load_image_folder
 from .split import split_indices
 from .transforms import Transform
@@ -23,6 +24,7 @@ __all__ = [
     "Dataset",
     "DatasetError",
     "DatasetSpec",
+    "FoundImages",
     "ImageFileError",
     "ImageFolder",
     "Parts",

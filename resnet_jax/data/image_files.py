@@ -13,9 +13,6 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from ..storage import one_line
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".ppm", ".pgm")
-"""Suffixes of the files that count as images, in lower case."""
-
 MAX_PIXELS = 89_478_485
 """Most pixels an image may have: a small file may unpack to very many. Above it Pillow warns."""
 
@@ -26,21 +23,6 @@ _MODES = {1: "L", 3: "RGB"}
 
 class ImageFileError(ValueError):
     """A file that is not an intact image of a known kind; the message names it and says why."""
-
-
-def find_images(folder: Path) -> list[Path]:
-    """Find the image files in a folder and the folders below it, sorted, without hidden ones.
-
-    Args:
-        folder: where to look; a file counts by its suffix (`SUFFIXES`).
-    """
-    return sorted(
-        path
-        for path in folder.rglob("*")
-        if path.suffix.lower() in SUFFIXES
-        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
-        and path.is_file()
-    )
 
 
 def read_images(

@@ -140,5 +140,5 @@ def test_find_images(tmp_path):
     for name in ("b/2.JPG", "b/1.png", "a.webp", "notes.txt", ".hidden.png", ".git/x.png"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
-    found = [path.relative_to(tmp_path) for path in find_images(tmp_path)]
+    found = [path.relative_to(tmp_path) for path in find_images(tmp_path).paths]
     assert found == [Path("a.webp"), Path("b/1.png"), Path("b/2.JPG")]

@@ -10,7 +10,9 @@ from typing import NamedTuple
 import numpy as np
 
 from ..base import Arrays, Dataset, DatasetError, array_digest, combined_digest
-from ..image_files import SUFFIXES, ImageFileError, find_images, read_images
+from ..image_files import ImageFileError, read_images
+from ..image_formats import SUFFIXES
+from ..image_search import find_images
 from ..progress import progress_bar
 
 PARTS: Mapping[str, tuple[str, ...]] = {
@@ -169,7 +171,7 @@ _LAYOUT = "expected image files in DATA_DIR/<class>/ or in DATA_DIR/train/<class
 
 def _find_classes(folder: Path) -> dict[str, list[Path]]:
     folders = sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
-    return {path.name: find_images(path) for path in folders}
+    return {path.name: find_images(path).paths for path in folders}
 
 
 def _read(

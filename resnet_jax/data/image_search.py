@@ -1,0 +1,188 @@
+"""Find the image files in a folder, and name everything that is passed over."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from .image_formats import SUFFIXES
+from .names import printable
+
+# What file servers, systems and tools leave beside the files of their users.
+_SYSTEM_NAMES = frozenset(
+    {
+        "#recycle",
+        "#snapshot",
+        "$recycle.bin",
+        "@eadir",
+        "@recently-snapshot",
+        "@recycle",
+        "__macosx",
+        "__pycache__",
+        "desktop.ini",
+        "ehthumbs.db",
+        "icon\r",
+        "lost+found",
+        "network trash folder",
+        "recycler",
+        "system volume information",
+        "temporary items",
+        "thumbs.db",
+    }
+)
+_HIDDEN = "hidden or system files"
+_BROKEN = "broken links"
+_REPEATED = "links to folders that are found already"
+_UNREADABLE = "unreadable folders"
+_SPECIAL = "special files"
+_NO_SUFFIX = "files without a suffix"
+_SHOWN = 3
+_SHOWN_KINDS = 8
+
+
+class FoundImages(NamedTuple):
+    """The image files of a folder, and what else was there.
+
+    Attributes:
+        paths: the image files, sorted.
+        passed_over: everything that is not among them, by its kind, such as `.heic files` or
+            `broken links`; a hidden or unreadable folder counts once.
+    """
+
+    paths: list[Path]
+    passed_over: Mapping[str, list[Path]]
+
+    @property
+    def summary(self) -> str:
+        """What was passed over in one line, with a few names of each kind; empty if nothing."""
+        return summarise(self.passed_over)
+
+
+def find_images(folder: Path) -> FoundImages:
+    """Find the image files in a folder and the folders below it.
+
+    Links to files and folders are followed. Each folder is searched once, so that links cannot
+    lead in circles; a link to a folder that holds `folder` itself is passed over. Hidden files and
+    folders, and what file servers and systems leave (`@eaDir`, `__MACOSX`, `Thumbs.db`, …), are
+    passed over.
+
+    Args:
+        folder: where to look; a file counts by its suffix (`SUFFIXES`).
+
+    Returns:
+        The files, and what was passed over. An unreadable folder is passed over, `folder` included.
+    """
+    search = _Search()
+    search.walk(folder)
+    return FoundImages(
+        sorted(search.paths),
+        {kind: sorted(paths) for kind, paths in sorted(search.passed_over.items())},
+    )
+
+
+def summarise(passed_over: Mapping[str, Iterable[Path]]) -> str:
+    """Return what was passed over in one line: counts and a few names of each kind.
+
+    Args:
+        passed_over: paths by their kind, as in `FoundImages`.
+    """
+    listed = {kind: list(paths) for kind, paths in passed_over.items()}
+    counts = Counter({kind: len(paths) for kind, paths in listed.items()})
+    parts = []
+    for kind, count in counts.most_common(_SHOWN_KINDS):
+        names = ", ".join(printable(path.name) for path in listed[kind][:_SHOWN])
+        parts.append(f"{count:,} {kind} ({names}{', …' if count > _SHOWN else ''})")
+    rest = len(counts) - len(parts)
+    if rest > 0:
+        total = sum(counts.values()) - sum(n for _, n in counts.most_common(_SHOWN_KINDS))
+        parts.append(f"{total:,} of {rest} other kinds")
+    return f"passed over {'; '.join(parts)}" if parts else ""
+
+
+def is_system_name(name: str) -> bool:
+    """Return whether a file or folder is hidden or left by a system or file server.
+
+    Args:
+        name: its name, without folders.
+    """
+    return name.startswith(".") or name.lower() in _SYSTEM_NAMES
+
+
+class _Search:
+    """One search: what was found so far.
+
+    Attributes:
+        paths: the image files.
+        passed_over: the other files and folders, by kind.
+    """
+
+    def __init__(self) -> None:
+        self.paths: list[Path] = []
+        self.passed_over: dict[str, list[Path]] = {}
+        self._searched: set[Path] = set()
+
+    def walk(self, folder: Path) -> None:
+        """Search a folder, then the linked folders in it that are not part of it anyway."""
+        starts: list[Path] = []
+        linked = [folder]
+        while linked:
+            start = linked.pop(0)
+            real = Path(os.path.realpath(start))
+            above = any(other.is_relative_to(real) for other in starts)
+            if above or real in self._searched:
+                self._pass_over(_REPEATED, start)
+                continue
+            starts.append(real)
+            linked += self._walk_without_links(start, real)
+
+    def _walk_without_links(self, start: Path, real: Path) -> list[Path]:
+        """Search a folder and those below it; return the linked folders."""
+        linked: list[Path] = []
+        folders = [(start, real)]
+        while folders:
+            folder, real = folders.pop()
+            if real in self._searched:
+                self._pass_over(_REPEATED, folder)
+                continue
+            self._searched.add(real)
+            try:
+                with os.scandir(folder) as entries:
+                    found = sorted(entries, key=lambda entry: entry.name)
+            except OSError:
+                self._pass_over(_UNREADABLE, folder)
+                continue
+            for entry in found:
+                path = folder / entry.name
+                if is_system_name(entry.name):
+                    self._pass_over(_HIDDEN, path)
+                elif _is(entry, "is_dir"):
+                    if entry.is_symlink():
+                        linked.append(path)
+                    else:
+                        folders.append((path, real / entry.name))
+                elif _is(entry, "is_file"):
+                    self._add_file(path)
+                else:
+                    self._pass_over(_BROKEN if entry.is_symlink() else _SPECIAL, path)
+        return sorted(linked)
+
+    def _add_file(self, path: Path) -> None:
+        suffix = path.suffix.lower()
+        if suffix in SUFFIXES:
+            self.paths.append(path)
+        else:
+            self._pass_over(f"{printable(suffix)} files" if suffix else _NO_SUFFIX, path)
+
+    def _pass_over(self, kind: str, path: Path) -> None:
+        self.passed_over.setdefault(kind, []).append(path)
+
+
+def _is(entry: os.DirEntry[str], kind: str) -> bool:
+    """Return whether an entry is a file or a folder, through links; no if it cannot be told."""
+    try:
+        return bool(getattr(entry, kind)())
+    except OSError:
+        return False
