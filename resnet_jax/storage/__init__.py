@@ -10,6 +10,7 @@ from .atomic import atomic_path, to_disk
 from .lock import FolderInUseError, folder_lock
 from .manifest import find_damage, write_manifest
 from .messages import first_line, one_line
+from .printable import printable, printable_name
 from .strict_json import JsonError, dumps, read_json, to_plain, write_json
 from .versions import PACKAGES, package_versions
 
@@ -24,6 +25,8 @@ __all__ = [
     "folder_lock",
     "one_line",
     "package_versions",
+    "printable",
+    "printable_name",
     "read_json",
     "to_disk",
     "to_plain",
