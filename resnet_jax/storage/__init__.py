@@ -1,4 +1,4 @@
-"""Storage: files and nothing else. Atomic writes, a lock, digests, strict JSON, error lines.
+"""Storage: files and nothing else. Atomic writes, a lock, digests, strict JSON, homes, error lines.
 
 Importing it does not import JAX.
 
@@ -7,6 +7,7 @@ Attributes:
 """
 
 from .atomic import atomic_path, to_disk
+from .home import expand_user, user_cache_dir
 from .lock import FolderInUseError, folder_lock
 from .manifest import find_damage, write_manifest
 from .messages import first_line, one_line
@@ -20,6 +21,7 @@ __all__ = [
     "JsonError",
     "atomic_path",
     "dumps",
+    "expand_user",
     "find_damage",
     "first_line",
     "folder_lock",
@@ -30,6 +32,7 @@ __all__ = [
     "read_json",
     "to_disk",
     "to_plain",
+    "user_cache_dir",
     "write_json",
     "write_manifest",
 ]
