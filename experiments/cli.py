@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import dataclasses
 import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from types import FrameType
-from typing import NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import tyro
 
-from resnet_jax.run import Interrupted, NonFiniteLossError, processes
-from resnet_jax.storage import one_line
+from resnet_jax.run import Interrupted, processes
+from resnet_jax.storage import expand_user
 
 from .choices import registry
+from .mistakes import explain
+from .streams import ReaderGoneError, any_text, finish, reader_has_gone, tell
 
 Options = TypeVar("Options")
 
@@ -29,7 +33,8 @@ def parse(
 ) -> Options:
     """Read a command line into options; nested ones have no prefix.
 
-    Choices are not checked here but with everything else that can be wrong, see `check_choices`.
+    A `~` at the beginning of any path becomes the home folder. Choices are not checked here but
+    with everything else that can be wrong, see `check_choices`.
 
     Args:
         kind: a dataclass of options.
@@ -39,8 +44,9 @@ def parse(
 
     Raises:
         SystemExit: with code 0 after `--help`, with code 2 for arguments that cannot be read.
+        ValueError: for a path in the home folder of a user who is not known.
     """
-    return tyro.cli(
+    options = tyro.cli(
         kind,
         args=None if argv is None else list(argv),
         default=tyro.MISSING_NONPROP if default is None else default,
@@ -48,6 +54,28 @@ def parse(
         config=(tyro.conf.OmitArgPrefixes,),
         registry=registry,
     )
+    return _in_home(options)
+
+
+def _in_home(value: Any) -> Any:
+    """Return options with the home folder put into each path that begins with `~`.
+
+    A shell leaves the `~` in `--run-dir=~/runs` as it is.
+
+    Raises:
+        ValueError: for the home folder of a user who is not known.
+    """
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        fields = [field.name for field in dataclasses.fields(value) if field.init]
+        return dataclasses.replace(
+            value, **{name: _in_home(getattr(value, name)) for name in fields}
+        )
+    if isinstance(value, tuple):
+        return tuple(map(_in_home, value))
+    if isinstance(value, Path):
+        return expand_user(value)
+    # Text that may be a path or a name.
+    return str(expand_user(value)) if isinstance(value, str) and value[:1] == "~" else value
 
 
 def parse_known(kind: type[Options], argv: Sequence[str] | None) -> Options:
@@ -70,27 +98,53 @@ def parse_known(kind: type[Options], argv: Sequence[str] | None) -> Options:
 def exit_code(work: Callable[[], int]) -> int:
     """Run a command and say in one line on standard error what its user can mend.
 
-    SIGTERM interrupts the work as SIGINT does, unless the work handles it by itself.
+    SIGTERM interrupts the work as SIGINT does, unless the work handles it by itself. While it
+    runs, any text can be printed, whatever the terminal encodes.
 
     Args:
         work: reads the command line and does the rest; returns the exit code where nothing goes
             wrong.
 
     Returns:
-        The code of `work`; 2 for what the user can mend; 143 or 130 after SIGTERM or SIGINT. A
-        process that has lost another one of its run ends at once, with code 1.
+        The code of `work`; 2 for what the user can mend, see `mistakes`; 143 or 130 after SIGTERM
+        or SIGINT; 141, without a message, where nobody reads the output any more, as a program
+        that SIGPIPE ends. A process that has lost another one of its run ends at once, with code 1.
     """
-    try:
-        with _sigterm_raises():
-            return work()
-    except processes.ProcessError as error:
-        processes.end_at_once(f"error: {error}")
-    except (ValueError, OSError, ImportError, NonFiniteLossError) as error:
-        print(f"error: {_with_notes(one_line(error), error)}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt as stop:
-        print(_with_notes(str(stop) or "stopped by SIGINT", stop), file=sys.stderr)
-        return stop.exit_code if isinstance(stop, Interrupted) else 128 + signal.SIGINT
+    with any_text():
+        try:
+            with _sigterm_raises():
+                code = work()
+            finish(sys.stdout)
+            return code
+        except processes.ProcessError as error:
+            processes.end_at_once(f"error: {error}")
+        except KeyboardInterrupt as stop:
+            tell(_with_notes(str(stop) or "stopped by SIGINT", stop))
+            return stop.exit_code if isinstance(stop, Interrupted) else 128 + signal.SIGINT
+        except (Exception, SystemExit) as error:
+            if _reader_has_gone(error):
+                return 128 + signal.SIGPIPE
+            message = explain(error)
+            if message is None:
+                raise
+            tell(f"error: {_with_notes(message, error)}")
+            return 2
+        finally:
+            for stream in (sys.stdout, sys.stderr):
+                with suppress(OSError):
+                    finish(stream)
+
+
+def _reader_has_gone(error: BaseException | None) -> bool:
+    """Return whether an error comes from printing to a pipe that nobody reads any more."""
+    cause = error
+    while cause is not None and not isinstance(cause, BrokenPipeError):
+        cause = cause.__cause__ or cause.__context__
+    if cause is None:
+        return False
+    # Rich ends the process after a broken pipe of its own.
+    told = isinstance(cause, ReaderGoneError) or isinstance(error, SystemExit)
+    return told or reader_has_gone(sys.stdout)
 
 
 def _with_notes(message: str, error: BaseException) -> str:
