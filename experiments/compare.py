@@ -20,7 +20,11 @@ from rich.table import Table
 from resnet_jax.storage import atomic_path, write_json
 
 from . import cli
+from .outputs import check_new
 from .run_log import RunLog, differences, read_run
+
+FIGURES = ("loss", "learning_rate", "valid_accuracy")
+"""Names of the figures; the last one only if a run has finished an epoch."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +35,8 @@ class Comparison:
     """Run folders, one or more."""
     out: Path | None = None
     """Folder for the figures, comparison.md and comparison.json; None writes nothing."""
+    overwrite: bool = False
+    """Replace these files if they exist."""
 
 
 def _names(folders: Sequence[Path]) -> list[str]:
@@ -161,12 +167,17 @@ def compare(comparison: Comparison, console: Console | None = None) -> None:
 
     Raises:
         ValueError: for a folder that holds no run, before anything is written.
+        FileExistsError: likewise, if a file exists and must not be replaced.
     """
     if not comparison.runs:
         raise ValueError("`runs` is empty; name at least one run folder")
     out = comparison.out
     if out is not None and out.exists() and not out.is_dir():
         raise ValueError(f"`out` (={out}) is a file; name a folder")
+    if out is not None:
+        figures = [out / f"{name}.{kind}" for name in FIGURES for kind in ("png", "pdf")]
+        files = (out / "comparison.md", out / "comparison.json", *figures)
+        check_new(files, overwrite=comparison.overwrite)
     names = _names(comparison.runs)
     runs = [read_run(folder, name) for folder, name in zip(comparison.runs, names, strict=True)]
     console = console or Console()

@@ -26,6 +26,7 @@ from resnet_jax.storage import atomic_path, write_json
 from . import cli
 from .choices import check_choices
 from .flat import override
+from .outputs import check_new
 from .recipe import Recipe
 from .train import train as train_recipe
 
@@ -68,6 +69,9 @@ if TYPE_CHECKING:
 else:
     RecipeName = Literal[tuple(RECIPES)]
 
+ELSEWHERE = "name another folder by --run-dir"
+"""What a user can do about a folder that is taken."""
+
 _PLACES = frozenset(("seed", "run_dir", "resume", "archive", "data_dir"))
 
 
@@ -104,6 +108,7 @@ def compare(
 
     Raises:
         ValueError: for an unknown recipe, a folder of other runs, or as `train`.
+        FileExistsError: for a folder that holds another comparison.
     """
     check_choices(comparison)
     if not comparison.seeds or not comparison.recipes:
@@ -112,6 +117,9 @@ def compare(
         name: [_run_folder(comparison, name, seed) for seed in comparison.seeds]
         for name in comparison.recipes
     }
+    files = [comparison.run_dir / f"comparison.{kind}" for kind in ("json", "md")]
+    # The same command again goes on and replaces its own table, but no other.
+    check_new(files, option="run_dir", overwrite=_has_runs(comparison.run_dir), advice=ELSEWHERE)
     results = {}
     for name, folders in runs.items():
         reports = [
@@ -119,12 +127,18 @@ def compare(
             for seed, folder in zip(comparison.seeds, folders, strict=True)
         ]
         results[name] = _summary(reports)
-    write_json(comparison.run_dir / "comparison.json", results)
+    write_json(files[0], results)
     table = _table(results)
-    with atomic_path(comparison.run_dir / "comparison.md") as temporary:
+    with atomic_path(files[1]) as temporary:
         temporary.write_text(table, encoding="utf-8")
     print(table, end="")
     return results
+
+
+def _has_runs(folder: Path) -> bool:
+    """Return whether a folder holds runs of this command."""
+    names = (*RECIPES, *FORMER_NAMES.values())
+    return any(path.is_dir() for name in names for path in folder.glob(f"{name}_*"))
 
 
 def _run_folder(comparison: Comparison, name: str, seed: int) -> RunFolder:

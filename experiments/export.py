@@ -13,7 +13,8 @@ jax and flatbuffers, and nothing else:
 
 safetensors holds the weights under torchvision's names, for torch, torchvision and timm.
 
-Beside the file a .json says what it takes and gives: shapes, class names, normalisation.
+Beside the file another one, such as model.stablehlo.json, says what it takes and gives: shapes,
+class names, normalisation. Neither replaces a file without --overwrite.
 """
 
 from __future__ import annotations
@@ -25,11 +26,12 @@ from typing import Any, Literal
 
 from resnet_jax.data import Transform
 from resnet_jax.run import CheckpointChoice
-from resnet_jax.storage import atomic_path, write_json
+from resnet_jax.storage import atomic_path, dumps
 
 from . import cli
 from .choices import check_choices
 from .load_run import Run, open_run
+from .outputs import check_new
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 """What an exported program runs on."""
@@ -48,7 +50,7 @@ class Options:
     out: Path | None = None
     """The file; None is model.stablehlo or model.safetensors in the run folder."""
     overwrite: bool = False
-    """Replace the file if it exists."""
+    """Replace the file and its description if they exist."""
     checkpoint: CheckpointChoice = "best"
     """Checkpoint of the best epoch by validation accuracy, or the last one."""
     input: Literal["uint8", "float32"] = "uint8"
@@ -78,15 +80,21 @@ class Options:
             )
         if self.out is not None and self.out.suffix != f".{self.format}":
             raise ValueError(f"`out` (={self.out}) must end in .{self.format}")
+        check_new((self.path, self.description_path), overwrite=self.overwrite)
 
     @property
     def path(self) -> Path:
         """The file to write."""
         return self.run / f"model.{self.format}" if self.out is None else self.out
 
+    @property
+    def description_path(self) -> Path:
+        """The file that says what it takes and gives; each format has its own."""
+        return self.path.with_name(f"{self.path.name}.json")
+
 
 def export(run: Run, options: Options) -> dict[str, Any]:
-    """Write the file and its description.
+    """Write the file and its description, both or neither; what is there is replaced.
 
     Args:
         run: a run of `open_run`.
@@ -96,27 +104,23 @@ def export(run: Run, options: Options) -> dict[str, Any]:
         The description, JSON values.
 
     Raises:
-        FileExistsError: if the file exists and must not be replaced.
+        OSError: if they cannot be written.
     """
     path = options.path
-    if path.exists() and not options.overwrite:
-        raise FileExistsError(f"`out` (={path}) exists; --overwrite replaces it")
     description: dict[str, Any] = {
         "file": path.name,
         "format": options.format,
         "network": {name: run.config.get(name) for name in DESCRIBED},
         "class_names": run.data.class_names,
+        "checkpoint": run.checkpoint,
         "step": run.step,
+        "epoch": run.epoch,
         "resize": run.transform.resize,
         "crop": run.transform.crop,
         "mean": run.data.mean,
         "std": run.data.std,
     }
-    if options.format == "safetensors":
-        from resnet_jax.models import save_weights
-
-        save_weights(path, run.model, run.variables, num_batches_tracked=run.step, overwrite=True)
-    else:
+    if options.format == "stablehlo":
         from resnet_jax.evaluation import to_stablehlo
 
         transform = _transform(run, options)
@@ -130,14 +134,22 @@ def export(run: Run, options: Options) -> dict[str, Any]:
             output=options.output,
             platforms=PLATFORMS,
         )
-        with atomic_path(path) as temporary:
-            temporary.write_bytes(data)
         description |= {
             "platforms": PLATFORMS,
             "input": f"{options.input}[batch, {', '.join(map(str, shape))}]",
             "output": f"float32[batch, {len(run.data.class_names)}] {options.output}",
         }
-    write_json(path.with_suffix(".json"), description)
+    with atomic_path(options.description_path) as described:
+        described.write_text(dumps(description, indent=2) + "\n", encoding="utf-8")
+        if options.format == "stablehlo":
+            with atomic_path(path) as temporary:
+                temporary.write_bytes(data)
+        else:
+            from resnet_jax.models import save_weights
+
+            save_weights(
+                path, run.model, run.variables, num_batches_tracked=run.step, overwrite=True
+            )
     return description
 
 
@@ -156,7 +168,8 @@ def work(options: Options) -> int:
     run = open_run(options.run, options.checkpoint)
     description = export(run, options)
     megabytes = options.path.stat().st_size / 1e6
-    print(f"{options.path}: {megabytes:.1f} MB, step {run.step}")
+    print(f"{options.path}: {megabytes:.1f} MB, {run.origin}")
+    print(f"description: {options.description_path}")
     for name in ("input", "output"):
         if name in description:
             print(f"{name}: {description[name]}")

@@ -28,6 +28,8 @@ class Run:
     Attributes:
         folder: the run folder.
         step: optimizer steps of the checkpoint.
+        epoch: epochs finished by then; None if the checkpoint does not say.
+        checkpoint: how it was chosen.
         config: the flat options that the run was started with; JSON values.
         model: the network.
         variables: its `params` and `batch_stats` of the checkpoint, on the default device.
@@ -37,11 +39,19 @@ class Run:
 
     folder: Path
     step: int
+    epoch: int | None
+    checkpoint: CheckpointChoice
     config: Mapping[str, Any]
     model: ResNet
     variables: Mapping[str, Any]
     data: DataFacts
     transform: Transform
+
+    @property
+    def origin(self) -> str:
+        """Where the weights come from, for people."""
+        epoch = "" if self.epoch is None else f", after epoch {self.epoch}"
+        return f"{self.checkpoint} checkpoint of {self.folder}: step {self.step}{epoch}"
 
 
 def open_run(path: Path, checkpoint: CheckpointChoice = "best") -> Run:
@@ -76,7 +86,18 @@ def open_run(path: Path, checkpoint: CheckpointChoice = "best") -> Run:
     image = jnp.zeros((1, 32, 32, len(data.mean)))
     shapes = jax.eval_shape(model.init, jax.random.key(0), image)
     variables = folder.checkpoints.read_variables(step, shapes)
-    return Run(path, step, config, model, jax.device_put(variables), data, transform)
+    epoch = folder.checkpoints.read_progress(step).get("epoch")
+    return Run(
+        folder=folder.path,
+        step=step,
+        epoch=epoch if isinstance(epoch, int) else None,
+        checkpoint=checkpoint,
+        config=config,
+        model=model,
+        variables=jax.device_put(variables),
+        data=data,
+        transform=transform,
+    )
 
 
 def _data_facts(folder: RunFolder, config: Mapping[str, Any]) -> DataFacts:

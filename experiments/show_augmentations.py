@@ -23,6 +23,7 @@ from resnet_jax.evaluation import save_figure
 from .choices import check_choices
 from .cli import exit_code, parse
 from .options import DatasetName
+from .outputs import check_new
 
 IMAGES = 10
 SIDE = 32
@@ -52,6 +53,8 @@ class Options:
     """Seed of the random draws."""
     out: Path = Path("runs/augmentations.png")
     """File of the figure; it is written as PNG and as PDF beside it."""
+    overwrite: bool = False
+    """Replace these files if they exist."""
 
 
 def show(options: Options) -> tuple[Path, Path]:
@@ -65,12 +68,15 @@ def show(options: Options) -> tuple[Path, Path]:
 
     Raises:
         ValueError: if an option is out of range, or the data set cannot be loaded (`DatasetError`).
+        FileExistsError: if a file exists and must not be replaced.
     """
     check_choices(options)
     if options.out.suffix not in (".png", ".pdf"):
         raise ValueError(f"`out` (={options.out}) must end in .png or .pdf")
     if not 0 <= options.seed < 2**32:
         raise ValueError(f"`seed` (={options.seed}) must be in [0, 2**32)")
+    files = [options.out.with_suffix(suffix) for suffix in (".png", ".pdf")]
+    check_new(files, overwrite=options.overwrite)
     augmentations = [make_augmentation(spec) for spec in options.augment]
     dataset = load_dataset(options.dataset, archive=options.archive, data_dir=options.data_dir)
     images, labels = dataset.train.images[:IMAGES], dataset.train.labels[:IMAGES]

@@ -63,6 +63,25 @@ def test_finished_and_unfinished(tmp_path, capsys):
     assert "| lr | 0.1 | 0.01 |" in text
 
 
+@pytest.mark.parametrize("name", ["comparison.md", "comparison.json", "loss.pdf"])
+def test_no_file_is_replaced(tmp_path, capsys, name):
+    run, out = make_run(tmp_path / "run"), tmp_path / "out"
+    out.mkdir()
+    (out / name).write_text("precious")
+    assert compare.main([str(run), "--out", str(out)]) == 2
+    assert f"`out` (={out / name}) exists; --overwrite" in capsys.readouterr().err
+    assert [path.read_text() for path in out.iterdir()] == ["precious"]
+    assert compare.main([str(run), "--out", str(out), "--overwrite"]) == 0
+    assert b"precious" not in (out / name).read_bytes()
+
+
+def test_the_figures_of_a_run_are_never_replaced(tmp_path, capsys):
+    run = make_run(tmp_path / "run")
+    assert compare.main([str(run), "--out", str(run / "figures"), "--overwrite"]) == 2
+    assert "belongs to a run" in capsys.readouterr().err
+    assert not (run / "figures").exists()
+
+
 def test_an_option_that_an_older_run_lacks_has_its_default(tmp_path):
     older = read_run(make_run(tmp_path / "older"), "older")
     same = read_run(make_run(tmp_path / "same", optimizer="sgd", track=["tensorboard"]), "same")

@@ -60,6 +60,16 @@ def test_the_table(train, capsys):
     assert "holds a run of 1 epochs" in capsys.readouterr().err
 
 
+def test_another_comparison_is_not_replaced(train, capsys):
+    """As `experiments.compare --out out` writes one."""
+    Path("out").mkdir()
+    Path("out/comparison.json").write_text("precious")
+    assert compare_recipes.main(["--seeds", "123", "--run-dir", "out"], train=train) == 2
+    message = "error: `run_dir` (=out/comparison.json) exists; name another folder by --run-dir\n"
+    assert capsys.readouterr().err == message
+    assert not train.runs
+
+
 def test_an_unknown_recipe(train, capsys):
     assert compare_recipes.main(["--recipes", "tutorial", "new"], train=train) == 2
     message = "error: `recipes` (='new') must be one of tutorial, onecycle\n"

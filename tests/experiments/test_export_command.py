@@ -2,8 +2,12 @@
 
 import json
 import re
+import resource
+import shutil
+import signal
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -47,7 +51,7 @@ def test_stablehlo_in_a_process_without_this_package(tiny, tmp_path, capsys):
     with np.load(tmp_path / "logits.npz") as results:
         for result in results.values():
             np.testing.assert_allclose(result, logits[: len(result)], rtol=1e-4, atol=1e-5)
-    description = json.loads((tmp_path / "model.json").read_text())
+    description = json.loads((tmp_path / "model.stablehlo.json").read_text())
     assert description["class_names"] == list("0123456789")
     assert description["platforms"] == ["cpu", "cuda", "tpu"]
     assert (description["step"], description["crop"]) == (BEST, 10)
@@ -61,8 +65,9 @@ def test_safetensors_in_torch(tiny, tmp_path):
     net = twin_of(tiny.model, channels=1).eval()
     net.load_state_dict(load_file(path))
     assert int(net.bn1.num_batches_tracked) == LAST
-    description = json.loads(path.with_suffix(".json").read_text())
+    description = json.loads((tmp_path / "weights.safetensors.json").read_text())
     assert description["mean"] == [0.3054]
+    assert (description["checkpoint"], description["step"]) == ("last", LAST)
     with torch.no_grad():
         logits = net(to_nchw(TRANSFORM.center(IMAGES))).numpy()
     np.testing.assert_allclose(logits, expected(tiny, LAST), rtol=1e-4, atol=1e-5)
@@ -73,6 +78,72 @@ def test_safetensors_in_torch(tiny, tmp_path):
     assert path.stat().st_mtime_ns == before
     assert run(tiny, "--format", "safetensors", *options, "--overwrite") == 0
     assert path.stat().st_mtime_ns != before
+
+
+def copy_of(tiny, folder):
+    """Another run that an export may touch."""
+    shutil.copytree(tiny.folder, folder)
+    return SimpleNamespace(folder=folder)
+
+
+def contents(folder):
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_both_formats_of_one_run(tiny, tmp_path, capsys):
+    """Each has a description of its own, and neither replaces a file of the run."""
+    copy = copy_of(tiny, tmp_path / "run")
+    before = contents(copy.folder)
+    assert run(copy, "--format", "stablehlo") == 0
+    first = contents(copy.folder)
+    assert run(copy, "--format", "safetensors", "--out", copy.folder / "config.safetensors") == 0
+    after = contents(copy.folder)
+    assert before.items() < first.items() < after.items()
+    assert {path.name for path in after.keys() - before.keys()} == {
+        "model.stablehlo",
+        "model.stablehlo.json",
+        "config.safetensors",
+        "config.safetensors.json",
+    }
+    assert f"best checkpoint of {copy.folder}: step {BEST}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["a.safetensors", "a.safetensors.json"])
+def test_no_file_is_replaced(tiny, tmp_path, capsys, name):
+    """Neither the file nor its description; this is known before the run is read."""
+    (tmp_path / name).write_text("precious")
+    line = ["--format", "safetensors", "--out", tmp_path / "a.safetensors"]
+    missing = SimpleNamespace(folder=tmp_path / "nothing")
+    assert run(missing, *line) == 2
+    assert f"{name}) exists; --overwrite replaces it" in capsys.readouterr().err
+    assert contents(tmp_path) == {tmp_path / name: b"precious"}
+    assert run(tiny, *line, "--overwrite") == 0
+    assert b"precious" not in contents(tmp_path).values()
+
+
+def test_a_file_of_a_run_is_never_replaced(tiny, tmp_path, capsys):
+    copy = copy_of(tiny, tmp_path / "run")
+    before = contents(copy.folder)
+    for place in ("checkpoints/20/a", "checkpoints/20/state/a", "figures/a"):
+        out = copy.folder / f"{place}.safetensors"
+        assert run(tiny, "--format", "safetensors", "--out", out, "--overwrite") == 2
+        assert re.fullmatch(r"error: `out` .* belongs to a run; [^\n]+\n", capsys.readouterr().err)
+    assert contents(copy.folder) == before
+
+
+def test_both_files_or_neither(tiny, tmp_path, capsys):
+    """The disk is full, or the description cannot be written, at the last moment."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limits[1]))
+        code = run(tiny, "--format", "safetensors", "--out", tmp_path / "a.safetensors")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, before)
+    assert code == 2
+    assert re.fullmatch(r"error: [^\n]+\n", capsys.readouterr().err)
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(

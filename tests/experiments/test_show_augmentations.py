@@ -18,6 +18,17 @@ def test_the_figure(tmp_path):
     assert out.with_suffix(".pdf").read_bytes().startswith(b"%PDF")
 
 
+@pytest.mark.parametrize("name", ["a.png", "a.pdf"])
+def test_no_figure_is_replaced(tmp_path, capsys, name):
+    (tmp_path / name).write_text("precious")
+    arguments = ["--augment", "flip", "--out", str(tmp_path / "a.png")]
+    assert show_augmentations.main(arguments) == 2
+    assert f"`out` (={tmp_path / name}) exists; --overwrite" in capsys.readouterr().err
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["precious"]
+    assert show_augmentations.main([*arguments, "--overwrite"]) == 0
+    assert (tmp_path / name).stat().st_size > 1000
+
+
 @pytest.mark.parametrize(
     ("line", "message"),
     [
