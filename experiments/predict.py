@@ -4,16 +4,19 @@
 
 Images may have any size, and be grey, RGB or transparent: each is resized, cropped in the middle
 and normalised as the run's test images were. A folder stands for every image file in it, at any
-depth; - reads further paths from standard input, one a line.
+depth; - reads further paths from standard input, one a line, or with --null as find -print0 writes
+them.
 
-An image that cannot be read is named on standard error, and the others go on. Exit codes: 0 done,
-1 done except for images that could not be read, 2 an error that you can mend, and nothing was
-done.
+Standard error names the checkpoint, what was passed over in folders, and each image that cannot be
+read; the others go on. Exit codes: 0 done, 1 done except for images that could not be read, 2 an
+error that you can mend, 141 nobody reads the output any more.
 """
 
 from __future__ import annotations
 
 import json
+import math
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -23,13 +26,15 @@ from typing import Literal, NamedTuple
 import numpy as np
 import tyro
 
-from resnet_jax.data import ImageFileError, find_images, read_images
+from resnet_jax.data import MAX_PIXELS, ImageFileError, find_images, read_images
 from resnet_jax.run import CheckpointChoice
+from resnet_jax.storage import one_line, printable
 
 from . import cli
 from .choices import check_choices
 from .compile_cache import keep_compiled
 from .load_run import Run, open_run
+from .streams import tell
 
 STDIN = Path("-")
 
@@ -50,6 +55,10 @@ class Options:
     """A table for people, or one JSON object per line."""
     batch_size: int = 32
     """Images at a time; changes speed and memory only."""
+    max_megapixels: float = MAX_PIXELS / 1e6
+    """Millions of pixels that an image may have; a small file may unpack to very many."""
+    null: bool = False
+    """Paths on standard input end with a null character, so that any name can be given."""
     compile_cache: bool = True
     """Keep compiled programs on the disk, so that the next start is faster."""
 
@@ -65,6 +74,8 @@ class Options:
         for name in ("top_k", "batch_size"):
             if getattr(self, name) < 1:
                 raise ValueError(f"`{name}` (={getattr(self, name)}) must be at least 1")
+        if not (self.max_megapixels > 0 and math.isfinite(self.max_megapixels)):
+            raise ValueError(f"`max_megapixels` (={self.max_megapixels}) must be above 0")
 
 
 class Prediction(NamedTuple):
@@ -80,7 +91,12 @@ class Prediction(NamedTuple):
 
 
 def predict(
-    run: Run, paths: Sequence[Path], *, top_k: int = 5, batch_size: int = 32
+    run: Run,
+    paths: Sequence[Path],
+    *,
+    top_k: int = 5,
+    batch_size: int = 32,
+    max_pixels: int = MAX_PIXELS,
 ) -> Iterator[Prediction | ImageFileError]:
     """Classify image files in their order, with one compilation.
 
@@ -89,6 +105,7 @@ def predict(
         paths: image files.
         top_k: classes of each prediction.
         batch_size: images at a time.
+        max_pixels: most pixels that a file may have.
 
     Yields:
         The prediction for each path, or what is wrong with the file.
@@ -102,7 +119,7 @@ def predict(
     batch_size = min(batch_size, max(1, len(paths)))
     for start in range(0, len(paths), batch_size):
         batch = paths[start : start + batch_size]
-        read = read_images(batch, channels=len(run.data.mean), side=side)
+        read = read_images(batch, channels=len(run.data.mean), side=side, max_pixels=max_pixels)
         images = [image for image in read if isinstance(image, np.ndarray)]
         results: Iterator[list[tuple[str, float]]] = iter(())
         if images:
@@ -125,8 +142,8 @@ def _top(logits: np.ndarray, names: Sequence[str], count: int) -> list[tuple[str
     return [(names[index], float(probabilities[index])) for index in best]
 
 
-def _find(images: Sequence[Path]) -> list[Path]:
-    """Return the files that the arguments stand for, in order.
+def _find(images: Sequence[Path], *, null: bool) -> list[Path]:
+    """Return the files that the arguments stand for, in order, and print what was passed over.
 
     Raises:
         ValueError: if there are none.
@@ -134,17 +151,29 @@ def _find(images: Sequence[Path]) -> list[Path]:
     found: list[Path] = []
     for path in images:
         if path == STDIN:
-            found += [Path(line) for line in sys.stdin.read().splitlines() if line.strip()]
+            found += _read_names(null=null)
         elif path.is_dir():
-            files = find_images(path).paths
-            if not files:
+            files = find_images(path)
+            if files.summary:
+                tell(f"{path}: {files.summary}")
+            if not files.paths:
                 raise ValueError(f"`images` (={path}) is a folder without an image file")
-            found += files
+            found += files.paths
         else:
             found.append(path)
     if not found:
         raise ValueError("`images` (=-) names no file on standard input")
     return found
+
+
+def _read_names(*, null: bool) -> list[Path]:
+    """Return the paths on standard input, whose bytes may be any that a file system allows."""
+    if sys.stdin is None:
+        return []
+    data = sys.stdin.buffer.read()
+    # Lines end where other programs end them, and nowhere else.
+    names = data.split(b"\0") if null else [name.removesuffix(b"\r") for name in data.split(b"\n")]
+    return [Path(os.fsdecode(name)) for name in names if name]
 
 
 def _print_lines(predictions: Iterator[Prediction]) -> None:
@@ -155,45 +184,54 @@ def _print_lines(predictions: Iterator[Prediction]) -> None:
 
 
 def _print_table(predictions: Iterator[Prediction]) -> None:
-    """Print a table of all predictions."""
+    """Print a table of all predictions, or of those up to an error or an interruption."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     table = Table("image", "class", "probability")
     table.columns[2].justify = "right"
-    for image, classes in predictions:
-        names, shares = zip(*classes, strict=True)
-        table.add_row(
-            Text(str(image), overflow="fold"),
-            Text("\n".join(names), overflow="fold"),
-            "\n".join(f"{share:.2%}" for share in shares),
-            end_section=True,
-        )
-    console = Console()
-    if not console.is_terminal:
-        # As wide as it needs to be: a file has no edge.
-        console = Console(width=10_000)
-    if table.row_count:
-        console.print(table)
+    try:
+        for image, classes in predictions:
+            names, shares = zip(*classes, strict=True)
+            table.add_row(
+                Text(printable(str(image)), overflow="fold"),
+                Text("\n".join(map(printable, names)), overflow="fold"),
+                "\n".join(f"{share:.2%}" for share in shares),
+                end_section=True,
+            )
+    finally:
+        console = Console()
+        if not console.is_terminal:
+            # As wide as it needs to be: a file has no edge.
+            console = Console(width=10_000)
+        if table.row_count:
+            console.print(table)
 
 
 def work(options: Options) -> int:
     """Do what the options say; return the exit code."""
     options.check()
-    paths = _find(options.images)
+    paths = _find(options.images, null=options.null)
     if options.compile_cache:
         keep_compiled()
     run = open_run(options.run, options.checkpoint)
+    tell(run.origin)
     failures = 0
 
     def readable() -> Iterator[Prediction]:
         nonlocal failures
-        results = predict(run, paths, top_k=options.top_k, batch_size=options.batch_size)
+        results = predict(
+            run,
+            paths,
+            top_k=options.top_k,
+            batch_size=options.batch_size,
+            max_pixels=round(options.max_megapixels * 1e6),
+        )
         for result in results:
             if isinstance(result, ImageFileError):
                 failures += 1
-                print(f"error: {result}", file=sys.stderr)
+                tell(f"error: {one_line(result)}")
             else:
                 yield result
 

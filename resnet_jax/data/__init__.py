@@ -3,6 +3,7 @@
 Attributes:
     AUGMENTATIONS: every augmentation by its short name.
     DATASETS: what is known of every data set, by name; `load_dataset` loads one.
+    MAX_PIXELS: most pixels that `read_images` accepts in a file, unless it is told otherwise.
 """
 
 from .augment import AUGMENTATIONS, Augmentation, Pipeline, make_augmentation
@@ -10,7 +11,7 @@ from .base import Arrays, Dataset, DatasetError, Parts, array_digest
 from .batches import epoch_permutation, eval_batches, num_batches
 from .data_folder import default_data_dir
 from .datasets import DATASETS, DatasetSpec, load_dataset
-from .image_files import ImageFileError, read_images
+from .image_files import MAX_PIXELS, ImageFileError, read_images
 from .image_search import FoundImages, find_images
 from .sources.folder import ImageFolder, load_image_folder
 from .split import split_indices
@@ -19,6 +20,7 @@ from .transforms import Transform
 __all__ = [
     "AUGMENTATIONS",
     "DATASETS",
+    "MAX_PIXELS",
     "Arrays",
     "Augmentation",
     "Dataset",

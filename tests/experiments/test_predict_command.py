@@ -4,7 +4,9 @@ import dataclasses
 import io
 import itertools
 import json
+import os
 import re
+import shutil
 from pathlib import Path
 
 import jax
@@ -50,6 +52,11 @@ def run(tiny, *arguments):
     return predict.main(["--run", str(tiny.folder), "--no-compile-cache", *map(str, arguments)])
 
 
+def type_in(monkeypatch, data):
+    """Let standard input be some bytes."""
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(data), encoding="ascii"))
+
+
 def lines(capsys):
     return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
 
@@ -60,7 +67,10 @@ def test_json_lines(tiny, images, capsys, options, step):
     options = [*options, "--format", "jsonl", "--top-k", "3", "--batch-size", "3"]
     assert run(tiny, images, *options) == 1
     output = capsys.readouterr()
-    assert re.fullmatch(rf"error: {images}/5.png cannot be read as an image: [^\n]+\n", output.err)
+    origin, error = output.err.splitlines()
+    choice = "best" if step == BEST else "last"
+    assert origin == f"{choice} checkpoint of {tiny.folder}: step {step}"
+    assert re.fullmatch(rf"error: {images}/5.png cannot be read as an image: .+", error)
     results = [json.loads(line) for line in output.out.splitlines()]
     assert [Path(result["image"]).stem for result in results] == ["0", "1", "2", "3", "4", "6"]
     for result in results:
@@ -94,22 +104,103 @@ def test_a_table(tiny, images, capsys):
         for row, (digit, share) in zip(rows[2 * index :], wanted[:2], strict=False):
             assert row[1] == digit
             assert float(row[2]) == pytest.approx(100 * share, abs=0.01)
-    assert output.err == ""
+    assert output.err.count("\n") == 1
 
 
 def test_paths_from_standard_input(tiny, images, capsys, monkeypatch):
     names = [images / f"{index}.png" for index in (4, 0)]
-    monkeypatch.setattr("sys.stdin", io.StringIO("\n".join(map(str, names)) + "\n\n"))
+    type_in(monkeypatch, "\r\n".join(map(str, names)).encode() + b"\n\n")
     assert run(tiny, images / "1.png", "-", "--format", "jsonl") == 0
     found = [Path(result["image"]).stem for result in lines(capsys)]
     assert found == ["1", "4", "0"]
+
+
+STRANGE = ("\u2028a.png", "b\x0b\x0c\x1c\x85.png", " c .png", "d\udcff.png", "日本.png")
+
+
+@pytest.mark.parametrize("names", [STRANGE, (*STRANGE, "e\nf\r.png", "g.png\r")])
+def test_any_name_from_standard_input(tiny, images, capsys, monkeypatch, tmp_path, names):
+    """A line ends at its end alone; with --null a name may have ends of lines, too."""
+    paths = [tmp_path / name for name in names]
+    for path in paths:
+        shutil.copyfile(images / "0.png", path)
+    null = names != STRANGE
+    type_in(monkeypatch, (b"\0" if null else b"\n").join(map(os.fsencode, paths)))
+    assert run(tiny, "-", "--format", "jsonl", *(["--null"] if null else [])) == 0
+    assert [Path(result["image"]) for result in lines(capsys)] == paths
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "utf-8"])
+def test_a_table_of_any_names(tiny, images, monkeypatch, tmp_path, encoding):
+    """Whatever the terminal encodes, and without a name that controls it."""
+    for name in ("日本-\udcff.png", "a\n\x1b[2J[red].png"):
+        shutil.copyfile(images / "0.png", tmp_path / name)
+    output = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
+    monkeypatch.setattr("sys.stdout", output)
+    assert run(tiny, tmp_path, "--top-k", "1") == 0
+    text = output.buffer.getvalue().decode(encoding)
+    japanese = "日本" if encoding == "utf-8" else r"\u65e5\u672c"
+    assert rf"{tmp_path}/{japanese}-\udcff.png" in text
+    assert rf"{tmp_path}/a\n\x1b[2J[red].png" in text
+
+
+def test_what_was_classified_before_an_interruption_is_shown(tiny, images, capsys, monkeypatch):
+    class Interrupting(io.StringIO):
+        def write(self, text):
+            if "missing" in text:
+                raise KeyboardInterrupt
+            return super().write(text)
+
+    monkeypatch.setattr("sys.stderr", Interrupting())
+    assert run(tiny, images / "0.png", images / "none.png", images / "1.png") == 130
+    output = capsys.readouterr().out
+    assert f"{images}/0.png" in output
+    assert f"{images}/1.png" not in output
+
+
+def test_a_reader_that_has_gone(tiny, images, capsys, monkeypatch):
+    """As of `| head -1`."""
+    for form in ("table", "jsonl"):
+        reading, writing = os.pipe()
+        os.close(reading)
+        with os.fdopen(writing, "w") as output:
+            monkeypatch.setattr("sys.stdout", output)
+            assert run(tiny, images / "0.png", images / "1.png", "--format", form) == 141
+    monkeypatch.undo()
+    assert "error" not in capsys.readouterr().err
+
+
+def test_standard_error_names_the_checkpoint_and_what_was_passed_over(
+    tiny, images, capsys, tmp_path
+):
+    shutil.copyfile(images / "0.png", tmp_path / "0.png")
+    for name in ("notes.txt", "b.heic", "c.heic"):
+        (tmp_path / name).touch()
+    assert run(tiny, tmp_path, "--format", "jsonl", "--checkpoint", "last") == 0
+    passed_over, origin = capsys.readouterr().err.splitlines()
+    assert passed_over.startswith(f"{tmp_path}: passed over ")
+    assert re.search(r"\b2 .*\(b\.heic, c\.heic\)", passed_over)
+    assert "notes.txt" in passed_over
+    assert origin == f"last checkpoint of {tiny.folder}: step {LAST}"
+
+
+def test_more_pixels_are_allowed_by_name(tiny, images, capsys):
+    """Two of the images have 64 pixels, and one has 589."""
+    paths = [images / f"{index}.png" for index in (0, 2, 3)]
+    assert run(tiny, *paths, "--max-megapixels", "0.0005", "--format", "jsonl") == 1
+    output = capsys.readouterr()
+    assert re.search(
+        r"^error: .*2\.png has 589 pixels, more than the 500", output.err, re.MULTILINE
+    )
+    assert len(output.out.splitlines()) == 2
+    assert run(tiny, *paths, "--max-megapixels", "0.001", "--format", "jsonl") == 0
 
 
 def test_nothing_can_be_read(tiny, images, capsys):
     assert run(tiny, images / "5.png", images / "none.png") == 1
     output = capsys.readouterr()
     assert output.out == ""
-    assert output.err.count("\n") == 2
+    assert output.err.count("error: ") == 2
     assert "none.png is missing" in output.err
 
 
@@ -140,6 +231,7 @@ MISTAKES = {
     "empty": r"`images` \(=.*empty\) is a folder without an image file",
     "-": r"`images` \(=-\) names no file on standard input",
     "a.png --top-k 0": r"`top_k` \(=0\) must be at least 1",
+    "a.png --max-megapixels 0": r"`max_megapixels` \(=0.0\) must be above 0",
     "a.png --batch-size 0": r"`batch_size` \(=0\) must be at least 1",
     "a.png --format xml": r"`format` \(='xml'\) must be one of table, jsonl",
     "a.png --checkpoint first": r"`checkpoint` \(='first'\) must be one of best, last",
@@ -151,7 +243,7 @@ MISTAKES = {
 def test_mistakes(tiny, line, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("empty").mkdir()
-    monkeypatch.setattr("sys.stdin", io.StringIO(""))
+    type_in(monkeypatch, b"\n")
     assert run(tiny, *line.split()) == 2
     output = capsys.readouterr()
     assert re.fullmatch(r"error: [^\n]+\n", output.err)
