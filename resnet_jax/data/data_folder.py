@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ..storage import folder_lock
+from ..storage import expand_user, folder_lock, user_cache_dir
 from .base import DatasetError
 
 _logger = logging.getLogger(__name__)
@@ -22,11 +22,16 @@ def default_data_dir() -> Path:
 
     It is `$RESNET_JAX_DATA`, else `resnet_jax` in the user's cache folder (`$XDG_CACHE_HOME`, else
     `~/.cache`).
+
+    Raises:
+        DatasetError: if the user has no known home folder.
     """
-    if named := os.environ.get("RESNET_JAX_DATA"):
-        return Path(named).expanduser()
-    cache = os.environ.get("XDG_CACHE_HOME")
-    return (Path(cache) if cache else Path.home() / ".cache") / "resnet_jax"
+    try:
+        if named := os.environ.get("RESNET_JAX_DATA"):
+            return expand_user(named)
+        return user_cache_dir() / "resnet_jax"
+    except ValueError as error:
+        raise DatasetError(f"{error}, or name a folder by --data-dir") from error
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Protocol
 
+from ..storage import expand_user
 from .base import Dataset, DatasetError, Parts, combined_digest
 from .sources.archives import CIFAR10_ARCHIVES, CIFAR100_ARCHIVES
 from .sources.cifar import Cifar
@@ -133,6 +134,7 @@ def load_dataset(
 
     Raises:
         DatasetError: if it cannot be loaded; no other data set is taken instead.
+        ValueError: if `archive` or `data_dir` is in the home folder of an unknown user.
 
     >>> digits = load_dataset("digits")
     >>> digits.train.images.shape, len(digits.test), digits.class_names[:3]
@@ -144,8 +146,8 @@ def load_dataset(
     parts = spec.load(
         name,
         spec.class_names,
-        archive=None if archive is None else Path(archive).expanduser(),
-        data_dir=None if data_dir is None else Path(data_dir).expanduser(),
+        archive=None if archive is None else expand_user(archive),
+        data_dir=None if data_dir is None else expand_user(data_dir),
     )
     return Dataset(
         name=name,

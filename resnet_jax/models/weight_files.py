@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from jax import Array
 
-from ..storage import atomic_path
+from ..storage import atomic_path, expand_user
 from .resnet import ResNet
 from .torch_names import WeightsError
 from .torch_weights import Variables, from_torch, to_torch
@@ -54,7 +54,7 @@ def load_weights(
         OSError: if the file does not exist or cannot be read.
         ImportError: if torch is needed and not installed.
     """
-    path = Path(path)
+    path = expand_user(path)
     package = _package(path)
     if not path.exists():
         raise FileNotFoundError(f"`path` (={path}) does not exist")
@@ -104,7 +104,7 @@ def save_weights(
         FileExistsError: if the file exists and `overwrite` is False.
         ImportError: if torch is needed and not installed.
     """
-    path = Path(path)
+    path = expand_user(path)
     package = _package(path)
     if path.exists() and not overwrite:
         raise FileExistsError(f"`path` (={path}) exists; overwrite=True replaces it")

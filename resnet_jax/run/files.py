@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..storage import JsonError, read_json
+from ..storage import JsonError, expand_user, read_json
 from .facts import DataFacts
 from .sinks import read_log
 
@@ -31,8 +31,11 @@ class RunFiles:
 
         Args:
             path: the folder; it need not exist.
+
+        Raises:
+            ValueError: if it is in the home folder of an unknown user.
         """
-        self.path = Path(path).expanduser()
+        self.path = expand_user(path)
 
     @property
     def config_path(self) -> Path:

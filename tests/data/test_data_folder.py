@@ -22,6 +22,15 @@ def test_default_folder(monkeypatch):
     assert default_data_dir() == Path("/home/someone/data")
 
 
+def test_no_default_folder(monkeypatch):
+    """As in a container that runs as a user of whom it knows the number alone."""
+    for name in ("RESNET_JAX_DATA", "XDG_CACHE_HOME", "HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("os.getuid", lambda: 54321)
+    with pytest.raises(DatasetError, match=r"set HOME or XDG_CACHE_HOME, or name .* --data-dir"):
+        default_data_dir()
+
+
 def names(folder):
     return sorted(path.name for path in folder.iterdir() if path.name != ".lock")
 

@@ -111,6 +111,9 @@ def test_home_is_expanded(monkeypatch, tmp_path):
     monkeypatch.setenv("HOME", str(tmp_path))
     with pytest.raises(DatasetError, match=str(tmp_path / "none.tar.gz")):
         load_dataset("cifar10", archive=Path("~/none.tar.gz"))
+    for option in ("archive", "data_dir"):
+        with pytest.raises(ValueError, match="no home folder is known for ~nobody-here"):
+            load_dataset("cifar10", **{option: Path("~nobody-here/data")})
 
 
 def test_import_is_light():

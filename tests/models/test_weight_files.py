@@ -145,6 +145,19 @@ def test_a_pickled_object_is_not_run(model, tmp_path):
         rj.load_weights(model, tmp_path / "list.pth")
 
 
+def test_a_home_folder(model, variables, tmp_path, monkeypatch):
+    """No folder with the name ~ is made."""
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    rj.save_weights("~/a.safetensors", model, variables)
+    assert (tmp_path / "home/a.safetensors").is_file()
+    rj.load_weights(model, "~/a.safetensors")
+    for use in (rj.load_weights, lambda model, path: rj.save_weights(path, model, variables)):
+        with pytest.raises(ValueError, match="no home folder is known for ~nobody-here"):
+            use(model, "~nobody-here/a.safetensors")
+    assert [path.name for path in tmp_path.iterdir()] == ["home"]
+
+
 def test_names_with_another_ending(model, variables, tmp_path):
     for path in (tmp_path / "weights.npz", tmp_path / "weights"):
         with pytest.raises(rj.WeightsError, match=r"must end in \.safetensors, \.pth or \.pt"):

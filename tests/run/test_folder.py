@@ -80,6 +80,8 @@ def test_a_new_run(tmp_path):
 
 def test_a_home_folder():
     assert RunFolder("~/run").path == Path.home() / "run"
+    with pytest.raises(ValueError, match="no home folder is known for ~nobody-here"):
+        RunFolder("~nobody-here/run")
 
 
 def test_hidden_files_do_not_count(tmp_path):
