@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -56,11 +58,22 @@ def _out_of_memory(error: BaseException) -> str:
     return f"out of memory{reason}; {SAVE_MEMORY}"
 
 
+def _finding_no_backend(error: BaseException) -> bool:
+    """Return whether JAX found none of the devices that it was to use."""
+    if isinstance(error, RuntimeError):
+        return bool(_NO_BACKEND.search(str(error)))
+    # For devices whose plugin is not installed JAX has an assertion without a message.
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    return bool(frames) and frames[-1].f_globals["__name__"].endswith(".xla_bridge")
+
+
 def _no_backend(error: BaseException) -> str:
     """Say which devices could not be used."""
+    platforms = os.environ.get("JAX_PLATFORMS")
+    reason = one_line(error).rstrip(".") if str(error) else "they cannot be initialised"
     return (
-        f"{one_line(error).rstrip('.')}; set the environment variable JAX_PLATFORMS to devices "
-        "that are there, such as cpu, or unset it"
+        f"the devices of the environment variable JAX_PLATFORMS (={platforms!r}) cannot be used: "
+        f"{reason}; name devices that are there, such as cpu, or unset it"
     )
 
 
@@ -88,7 +101,8 @@ MISTAKES = (
         _containing("RESOURCE_EXHAUSTED", "Out of memory", "out of memory"),
         _out_of_memory,
     ),
-    Mistake(RuntimeError, lambda error: bool(_NO_BACKEND.search(str(error))), _no_backend),
+    Mistake(RuntimeError, _finding_no_backend, _no_backend),
+    Mistake(AssertionError, _finding_no_backend, _no_backend),
     Mistake(
         RuntimeError,
         _containing("determine home directory"),

@@ -1,6 +1,7 @@
 """Exit codes: one line for what a user can mend, the signals, any text, and paths of a home."""
 
 import errno
+import importlib.util
 import io
 import os
 import pwd
@@ -17,6 +18,7 @@ import jax
 import numpy as np
 import pytest
 from rich.console import Console
+from safetensors import SafetensorError
 
 from experiments.cli import advise_when_stopped, exit_code, parse
 from resnet_jax.run import Interrupted, NonFiniteLossError
@@ -42,6 +44,7 @@ ROOT = Path(__file__).parents[2]
             2,
             "error: out of memory: RESOURCE_EXHAUSTED: .* 9 bytes; try .*--accumulate-steps.*",
         ),
+        (SafetensorError("I/O error: disk full"), 2, "error: I/O error: disk full"),
         (RuntimeError("Could not determine home directory."), 2, "error: .*; set HOME"),
         (ImportError("needs torch"), 2, "error: needs torch"),
         (NonFiniteLossError("NaN"), 2, "error: NaN"),
@@ -63,7 +66,14 @@ def test_the_code_of_the_work(capsys):
 
 
 @pytest.mark.parametrize(
-    "error", [ZeroDivisionError(), RuntimeError("a defect"), jax.errors.JaxRuntimeError("INTERNAL")]
+    "error",
+    [
+        ZeroDivisionError(),
+        AssertionError(),
+        RuntimeError("a defect"),
+        jax.errors.JaxRuntimeError("INTERNAL"),
+        SafetensorError("a defect"),
+    ],
 )
 def test_a_defect_is_no_error_of_the_user(error):
     def work():
@@ -73,18 +83,27 @@ def test_a_defect_is_no_error_of_the_user(error):
         exit_code(work)
 
 
-def test_a_backend_that_is_not_there():
+HAS_PLUGIN = importlib.util.find_spec("jax_plugins") is not None
+
+
+@pytest.mark.parametrize(
+    "platforms",
+    ["gpux", "cpu,gpux", pytest.param("cuda", marks=pytest.mark.skipif(HAS_PLUGIN, reason="is"))],
+)
+def test_a_backend_that_is_not_there(platforms):
     code = "import jax, experiments.cli; raise SystemExit(experiments.cli.exit_code(jax.devices))"
     result = subprocess.run(
         [sys.executable, "-c", code],
-        env={**os.environ, "JAX_PLATFORMS": "gpux"},
+        env={**os.environ, "JAX_PLATFORMS": platforms},
         cwd=ROOT,
         capture_output=True,
         text=True,
         check=False,
     )
     assert result.returncode == 2
-    assert re.fullmatch(r"error: [^\n]*gpux[^\n]*; .*JAX_PLATFORMS.*\n", result.stderr)
+    assert re.fullmatch(
+        rf"error: [^\n]*JAX_PLATFORMS \(='{platforms}'\) cannot be used: [^\n]+\n", result.stderr
+    )
 
 
 def test_a_working_directory_that_was_deleted(tmp_path, monkeypatch, capsys):
