@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 from collections.abc import Iterable
 from pathlib import Path
 
 from resnet_jax.run import RunFolder
-from resnet_jax.storage import expand_user
 
 
 def check_new(
@@ -53,22 +51,3 @@ def _is_of_a_run(path: Path) -> bool:
             if any(path.is_relative_to(place) for place in places):
                 return True
     return False
-
-
-def new_file(text: str) -> Path:
-    """Read an argument of `argparse` as the path of a file to write, which must not exist yet.
-
-    Args:
-        text: the argument; a `~` at its beginning becomes the home folder.
-
-    Raises:
-        argparse.ArgumentTypeError: if the file must not be written.
-    """
-    try:
-        path = expand_user(text)
-        check_new([path], option="json")
-    except FileExistsError as error:
-        raise argparse.ArgumentTypeError(f"{text} exists; name another file") from error
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
-    return path

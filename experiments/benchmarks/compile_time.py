@@ -15,10 +15,9 @@ import os
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
-from .harness import Summary, Worker, describe_machine, print_table, save
+from .harness import Summary, Worker, describe_machine, exit_code, new_file, print_table, save
 
 KINDS = ("cold", "cold, filling a cache", "warm cache")
 JOBS = ("initial weights", "first step")
@@ -61,8 +60,8 @@ def measure(variant: str, batch: int, size: int, repeats: int) -> dict[str, dict
     }
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command and return its exit code."""
+def work(argv: Sequence[str] | None) -> int:
+    """Do what the command line says; return the exit code."""
     from resnet_jax.models import VARIANTS
 
     parser = argparse.ArgumentParser(
@@ -72,7 +71,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--batch", type=int, default=32, help="images")
     parser.add_argument("--size", type=int, default=110, help="pixels of an image's side")
     parser.add_argument("--repeats", type=int, default=1, help="processes for each row")
-    parser.add_argument("--json", type=Path, help="also write the figures to this file")
+    parser.add_argument("--json", type=new_file, help="also write the figures to this file")
     options = parser.parse_args(argv)
     # No cache but the one that is measured.
     os.environ.pop("JAX_COMPILATION_CACHE_DIR", None)
@@ -91,6 +90,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     print_table(["network", "start", *(f"{job}, s" for job in JOBS), "processor s of both"], rows)
     save(options.json, figures)
     return 0
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit code."""
+    return exit_code(lambda: work(argv))
 
 
 if __name__ == "__main__":

@@ -18,7 +18,9 @@ from typing import Any
 
 import numpy as np
 
-from .harness import compare, describe_machine, print_table, save
+from resnet_jax.storage import expand_user
+
+from .harness import compare, describe_machine, exit_code, new_file, print_table, save
 
 RESIZE, CROP = 36, 32
 DATASETS = ("digits", "fashion_mnist")
@@ -120,19 +122,19 @@ def torch_jobs(
     return {"epoch": epoch}
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command and return its exit code."""
+def work(argv: Sequence[str] | None) -> int:
+    """Do what the command line says; return the exit code."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--network", default="resnet34")
     parser.add_argument("--dataset", choices=DATASETS, default="digits")
-    parser.add_argument("--archive", type=Path, help="where the data set's files are")
+    parser.add_argument("--archive", type=expand_user, help="where the data set's files are")
     parser.add_argument("--images", type=int, default=2000, help="of each part, at most")
     parser.add_argument("--batch", type=int, default=128, help="images")
     parser.add_argument("--repeats", type=int, default=3, help="epochs of each side")
     parser.add_argument("--clock", choices=("wall", "cpu"), default="wall")
-    parser.add_argument("--json", type=Path, help="also write the figures to this file")
+    parser.add_argument("--json", type=new_file, help="also write the figures to this file")
     options = parser.parse_args(argv)
     print(f"{describe_machine()}\n", flush=True)
     common = {
@@ -161,6 +163,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     print_table(["side", "seconds an epoch", "images/s", "its time/ours"], rows)
     save(options.json, {side: asdict(summary) for side, summary in times.items()})
     return 0
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit code."""
+    return exit_code(lambda: work(argv))
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ the memory of a process that was waiting.
 
 from __future__ import annotations
 
+import argparse
 import ctypes
 import gc
 import importlib.metadata
@@ -27,7 +28,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from resnet_jax.storage import write_json
+from resnet_jax.storage import expand_user, write_json
 
 Run = Callable[[], Any]
 Build = Callable[..., Mapping[str, Run]]
@@ -160,7 +161,7 @@ def _serve(connection: Connection, build: Build, arguments: dict[str, Any]) -> N
             runs[job]()
             wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
             connection.send(_memory("VmHWM") - before if for_memory else Sample(wall, cpu))
-    except EOFError:
+    except (EOFError, KeyboardInterrupt):
         return
     except Exception:
         connection.send(traceback.format_exc())
@@ -267,6 +268,36 @@ def print_table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> None
     for row in rows:
         cells = (f"{cell:.2f}" if isinstance(cell, float) else str(cell) for cell in row)
         print("| " + " | ".join(cells) + " |", flush=True)
+
+
+def exit_code(work: Callable[[], int]) -> int:
+    """Run a benchmark's command as `experiments.cli.exit_code` does.
+
+    Args:
+        work: the command.
+    """
+    from ..cli import exit_code  # It imports JAX, which the processes of other sides must not.
+
+    return exit_code(work)
+
+
+def new_file(text: str) -> Path:
+    """Read an argument of `argparse` as the path of a file to write, which must not exist yet.
+
+    Args:
+        text: the argument; a `~` at its beginning becomes the home folder.
+
+    Raises:
+        argparse.ArgumentTypeError: if the file must not be written.
+    """
+    from ..outputs import check_new  # Likewise.
+
+    try:
+        path = expand_user(text)
+        check_new([path], option="json", advice="name another file")
+    except (ValueError, OSError) as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+    return path
 
 
 def save(path: Path | None, figures: Any) -> None:

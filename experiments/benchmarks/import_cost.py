@@ -14,9 +14,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from pathlib import Path
 
-from .harness import describe_machine, print_table, save
+from .harness import describe_machine, exit_code, new_file, print_table, save
 
 NOTHING = "pass"
 REFERENCE = "import jax, flax.linen"
@@ -49,13 +48,13 @@ def measure(statements: Sequence[str], repeats: int) -> dict[str, float]:
     return {statement: statistics.median(taken) for statement, taken in seconds.items()}
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command and return its exit code."""
+def work(argv: Sequence[str] | None) -> int:
+    """Do what the command line says; return the exit code."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--repeats", type=int, default=7, help="processes for each statement")
-    parser.add_argument("--json", type=Path, help="also write the figures to this file")
+    parser.add_argument("--json", type=new_file, help="also write the figures to this file")
     options = parser.parse_args(argv)
     print(f"{describe_machine()}\n", flush=True)
     taken = measure((NOTHING, REFERENCE, *STATEMENTS), options.repeats)
@@ -67,6 +66,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     print_table(["statement", "s", "ratio"], rows)
     save(options.json, seconds)
     return 0
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit code."""
+    return exit_code(lambda: work(argv))
 
 
 if __name__ == "__main__":

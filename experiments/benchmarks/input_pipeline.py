@@ -13,12 +13,11 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from .harness import compare, describe_machine, print_table, save
+from .harness import compare, describe_machine, exit_code, new_file, print_table, save
 
 SOURCE, RESIZE, CROP = 32, 120, 110
 MEAN, STD = (0.4914, 0.4822, 0.4465), (0.247, 0.2435, 0.2616)
@@ -64,15 +63,15 @@ def pillow_jobs(*, batches: tuple[int, ...]) -> dict[str, Callable[[], Any]]:
     return {str(batch): job(batch) for batch in batches}
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command and return its exit code."""
+def work(argv: Sequence[str] | None) -> int:
+    """Do what the command line says; return the exit code."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--batches", nargs="+", type=int, default=[128, 256], help="images")
     parser.add_argument("--repeats", type=int, default=15, help="runs of each side")
     parser.add_argument("--clock", choices=("wall", "cpu"), default="wall")
-    parser.add_argument("--json", type=Path, help="also write the figures to this file")
+    parser.add_argument("--json", type=new_file, help="also write the figures to this file")
     options = parser.parse_args(argv)
     print(f"{describe_machine()}\n", flush=True)
     arguments = {"batches": tuple(options.batches)}
@@ -86,6 +85,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     figures = {job: {s: asdict(t) for s, t in times.items()} for job, times in measured.items()}
     save(options.json, figures)
     return 0
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit code."""
+    return exit_code(lambda: work(argv))
 
 
 if __name__ == "__main__":

@@ -23,7 +23,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -33,7 +32,7 @@ from jax import Array, lax
 
 from resnet_jax.ops import batch_norm_train, conv2d, max_pool
 
-from .harness import Run, save
+from .harness import Run, exit_code, new_file, save
 
 
 @dataclass(frozen=True)
@@ -248,8 +247,8 @@ def _row(name: str, times: dict[str, float]) -> Row:
     return Row(name, times["ours"], times["lax"], min(torch_times, default=None))
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command and return its exit code."""
+def work(argv: Sequence[str] | None) -> int:
+    """Do what the command line says; return the exit code."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -257,7 +256,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--batch", type=int, default=32, help="images")
     parser.add_argument("--repeats", type=int, default=9, help="runs of each side")
     parser.add_argument("--clock", choices=("wall", "cpu"), default="wall")
-    parser.add_argument("--json", type=Path, help="also write the rows to this file")
+    parser.add_argument("--json", type=new_file, help="also write the rows to this file")
     options = parser.parse_args(argv)
     print(f"{'milliseconds':42}{'ours':>9}{'lax':>9}{'torch':>9}{'torch/ours':>12}")
     measured = []
@@ -272,6 +271,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     settings = {"batch": options.batch, "repeats": options.repeats, "clock": options.clock}
     save(options.json, {**settings, "rows": [asdict(row) for row in measured]})
     return 0
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit code."""
+    return exit_code(lambda: work(argv))
 
 
 if __name__ == "__main__":

@@ -39,6 +39,7 @@ from resnet_jax.training import (
 )
 
 from .flax_side import PlainResNet
+from .harness import exit_code
 
 NETWORKS = ("resnet34", "resnet50", "resnext50_32x4d")
 BUILDS = ("shared statistics", "per-device statistics", "plain Flax")
@@ -163,8 +164,8 @@ def compile_step(network: str, build: str, devices: Sequence[Any], images_per_ch
     )
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command and return its exit code."""
+def work(argv: Sequence[str] | None) -> int:
+    """Do what the command line says; return the exit code."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -204,6 +205,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         sent = (ring_bytes(cost.collective_bytes, chips) / 1e6 for chips in CHIPS)
         print(f"| {network} | {build} | " + " | ".join(f"{value:.1f}" for value in sent) + " |")
     return 0
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit code."""
+    return exit_code(lambda: work(argv))
 
 
 if __name__ == "__main__":

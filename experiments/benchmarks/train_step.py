@@ -18,10 +18,18 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
-from .harness import Build, Summary, compare, describe_machine, print_table, save
+from .harness import (
+    Build,
+    Summary,
+    compare,
+    describe_machine,
+    exit_code,
+    new_file,
+    print_table,
+    save,
+)
 
 NETWORKS = ("resnet34", "resnet50", "resnext50_32x4d")
 JOBS = ("train step", "forward")
@@ -135,8 +143,8 @@ def measure_scaling(options: argparse.Namespace) -> list[dict[str, Any]]:
     return figures
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command and return its exit code."""
+def work(argv: Sequence[str] | None) -> int:
+    """Do what the command line says; return the exit code."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -147,12 +155,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--without", nargs="+", default=[], help="sides to leave out")
     parser.add_argument("--scaling", action="store_true", help="by batch size and image size")
     parser.add_argument("--clock", choices=("wall", "cpu"), default="wall")
-    parser.add_argument("--json", type=Path, help="also write the figures to this file")
+    parser.add_argument("--json", type=new_file, help="also write the figures to this file")
     options = parser.parse_args(argv)
     print(f"{describe_machine()}\n", flush=True)
     figures = measure_scaling(options) if options.scaling else measure_networks(options)
     save(options.json, {"clock": options.clock, "rows": figures})
     return 0
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit code."""
+    return exit_code(lambda: work(argv))
 
 
 if __name__ == "__main__":

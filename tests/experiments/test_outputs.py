@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from experiments.outputs import check_new, new_file
+from experiments.benchmarks.harness import new_file
+from experiments.outputs import check_new
 
 
 @pytest.fixture
@@ -64,7 +65,7 @@ def test_an_argument_of_a_benchmark(tmp_path, monkeypatch):
     assert new_file("~/a.json") == tmp_path / "a.json"
     (tmp_path / "a.json").touch()
     for text, message in (
-        ("~/a.json", "~/a.json exists; name another file"),
+        ("~/a.json", r"a\.json\) exists; name another file"),
         ("~nobody-here/a", "no home folder is known"),
         ("~", "is a folder"),
     ):
