@@ -24,7 +24,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
         The path to write to, in the same folder (a rename is atomic only within a file system).
 
     Raises:
-        OSError: if the file cannot be written, or if the block wrote none.
+        OSError: if the file cannot be written, or if the block wrote none; it names `path`.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
@@ -34,6 +34,11 @@ def atomic_path(path: Path) -> Iterator[Path]:
         with temporary.open("rb+") as file:
             to_disk(file)
         temporary.replace(path)
+    except OSError as error:
+        # A full disk is found by writing to an open file, which has no name.
+        if error.filename is None or str(error.filename) == str(temporary):
+            error.filename, error.filename2 = str(path), None
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import errno
+
 import pytest
 
 from resnet_jax.storage import atomic_path, to_disk
@@ -28,6 +30,22 @@ def test_a_failure_keeps_the_old_file_and_removes_the_half_written_one(tmp_path)
         fail()
     assert path.read_text() == "old"
     assert [entry.name for entry in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_an_error_of_the_disk_names_the_file(tmp_path):
+    """Not the temporary one; and writing to an open file that finds no room names none itself."""
+    path = tmp_path / "a.txt"
+
+    def fill(temporary):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    for block in (fill, lambda temporary: temporary.read_text()):
+        with pytest.raises(OSError, match="No ") as caught, atomic_path(path) as temporary:
+            block(temporary)
+        assert caught.value.filename == str(path)
+    with pytest.raises(FileNotFoundError) as caught, atomic_path(path):
+        (tmp_path / "other").read_text()
+    assert caught.value.filename == str(tmp_path / "other")
 
 
 def test_a_block_that_writes_nothing_leaves_the_old_file(tmp_path):
