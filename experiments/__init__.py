@@ -1,1 +1,9 @@
 """The recipes: `python -m experiments.<name>`."""
+
+import signal
+import sys
+
+# The imports of a command take seconds. Until it runs, SIGINT ends the process without a traceback;
+# Python names a module that is being located by "-m".
+if sys.argv[:1] == ["-m"] and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)

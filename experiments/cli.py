@@ -112,7 +112,7 @@ def exit_code(work: Callable[[], int]) -> int:
     """
     with any_text():
         try:
-            with _sigterm_raises():
+            with _signals_raise():
                 code = work()
             finish(sys.stdout)
             return code
@@ -169,8 +169,8 @@ def advise_when_stopped(advice: str, *, when: Callable[[], bool] = lambda: True)
 
 
 @contextmanager
-def _sigterm_raises() -> Iterator[None]:
-    """Let SIGTERM interrupt as SIGINT does; only the main thread can handle signals."""
+def _signals_raise() -> Iterator[None]:
+    """Let SIGINT and SIGTERM interrupt; only the main thread can handle signals."""
 
     def interrupt(signum: int, frame: FrameType | None) -> NoReturn:
         raise Interrupted(signum, "stopped by SIGTERM")
@@ -178,8 +178,12 @@ def _sigterm_raises() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGTERM, interrupt)
+    before = {signal.SIGTERM: signal.signal(signal.SIGTERM, interrupt)}
+    # Elsewhere it raises already, or is ignored on purpose.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
+        before[signal.SIGINT] = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for signum, handler in before.items():
+            signal.signal(signum, handler)

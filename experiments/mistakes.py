@@ -101,6 +101,12 @@ MISTAKES = (
         _containing("RESOURCE_EXHAUSTED", "Out of memory", "out of memory"),
         _out_of_memory,
     ),
+    Mistake(
+        OverflowError,
+        # The number of pixels in a batch, by which a mean is divided, has more than 32 bits.
+        _containing("overflow was encountered while parsing an argument to a jitted"),
+        lambda error: f"a batch has too many pixels; {SAVE_MEMORY}",
+    ),
     Mistake(RuntimeError, _finding_no_backend, _no_backend),
     Mistake(AssertionError, _finding_no_backend, _no_backend),
     Mistake(

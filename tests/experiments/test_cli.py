@@ -44,6 +44,11 @@ ROOT = Path(__file__).parents[2]
             2,
             "error: out of memory: RESOURCE_EXHAUSTED: .* 9 bytes; try .*--accumulate-steps.*",
         ),
+        (
+            OverflowError("An overflow was encountered while parsing an argument to a jitted\nx"),
+            2,
+            "error: a batch has too many pixels; try a smaller `batch_size`.*",
+        ),
         (SafetensorError("I/O error: disk full"), 2, "error: I/O error: disk full"),
         (RuntimeError("Could not determine home directory."), 2, "error: .*; set HOME"),
         (ImportError("needs torch"), 2, "error: needs torch"),
@@ -70,6 +75,7 @@ def test_the_code_of_the_work(capsys):
     [
         ZeroDivisionError(),
         AssertionError(),
+        OverflowError(),
         RuntimeError("a defect"),
         jax.errors.JaxRuntimeError("INTERNAL"),
         SafetensorError("a defect"),
@@ -213,6 +219,36 @@ def test_the_output_is_full(monkeypatch, capsys):
 
         assert exit_code(work) == 2
     assert capsys.readouterr().err == "error: standard output: No space left on device\n"
+
+
+def test_sigint_while_a_command_is_imported(tmp_path):
+    """No traceback, and the signal ends the process, which a shell shows as code 130."""
+    slow = "import time\nprint('importing', flush=True)\ntime.sleep(60)\n"
+    (tmp_path / "tyro.py").write_text(slow)
+    with subprocess.Popen(
+        [sys.executable, "-m", "experiments.compare"],
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout.readline() == "importing\n"
+        process.send_signal(signal.SIGINT)
+        assert process.communicate(timeout=30) == ("", "")
+    assert process.returncode == -signal.SIGINT
+
+
+def test_sigint_while_a_command_works():
+    """`experiments` has set the signal to end the process."""
+    before = signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        assert exit_code(lambda: os.kill(os.getpid(), signal.SIGINT)) == 130
+        assert signal.getsignal(signal.SIGINT) == signal.SIG_DFL
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        assert exit_code(lambda: os.kill(os.getpid(), signal.SIGINT) or 0) == 0
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @pytest.mark.parametrize(("when", "advice"), [(True, "; go on with --resume"), (False, "")])
