@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args
 import jax
 import numpy as np
 
-from ..storage import JsonError, find_damage, first_line, read_json
+from ..storage import JsonError, find_damage, first_line, plain_path, read_json
 from .identity import layout
 from .migrations import FORMAT_VERSION, migrate
 
@@ -17,6 +17,9 @@ CheckpointChoice = Literal["best", "last"]
 
 PROGRESS = "progress.json"
 """Name of the file with what is not in the train state."""
+
+NEEDED = (PROGRESS, "state/_METADATA", "state/manifest.ocdbt")
+"""Files without which no checkpoint can be read."""
 
 
 class CheckpointError(ValueError):
@@ -36,7 +39,7 @@ class CheckpointReader:
         Args:
             folder: the folder of the checkpoints; it need not exist.
         """
-        self.folder = folder
+        self.folder = folder.absolute()
 
     @property
     def steps(self) -> list[int]:
@@ -63,7 +66,7 @@ class CheckpointReader:
         """
         damages: dict[int, str] = {}
         for step in reversed(self.steps):
-            damage = find_damage(self.folder / str(step))
+            damage = find_damage(self.folder / str(step), needed=NEEDED)
             if damage is None:
                 return step, damages
             damages[step] = damage
@@ -130,7 +133,9 @@ class CheckpointReader:
                 "take the last by --checkpoint last"
             )
         origin = self.folder / str(step)
-        damage = find_damage(origin) if origin.is_dir() else "it is not there any more"
+        damage: str | None = "it is not there any more"
+        if origin.is_dir():
+            damage = find_damage(origin, needed=NEEDED)
         if damage is not None:
             raise CheckpointError(
                 f"the best checkpoint {origin} cannot be used: {damage}; take the last by "
@@ -163,8 +168,8 @@ class CheckpointReader:
         whole = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), wanted)
         args = ocp.args.PyTreeRestore(item=wanted, restore_args=whole, partial_restore=True)
         try:
-            with ocp.PyTreeCheckpointer() as checkpointer:
-                restored = checkpointer.restore((origin / "state").absolute(), args=args)
+            with plain_path(origin) as place, ocp.PyTreeCheckpointer() as checkpointer:
+                restored = checkpointer.restore(place / "state", args=args)
         except Exception as error:  # Orbax and TensorStore raise many kinds.
             raise CheckpointError(
                 f"cannot read checkpoint {origin}: {first_line(error)}"

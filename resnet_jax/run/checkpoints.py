@@ -23,9 +23,9 @@ from typing import Any, Self
 import jax
 import orbax.checkpoint as ocp
 
-from ..storage import dumps, first_line, write_manifest
+from ..storage import dumps, first_line, plain_path, write_manifest
 from ..training import TrainState
-from .checkpoint_reader import PROGRESS, CheckpointError, CheckpointReader
+from .checkpoint_reader import NEEDED, PROGRESS, CheckpointError, CheckpointReader
 from .migrations import FORMAT_VERSION
 from .quiet import quiet_orbax
 
@@ -60,13 +60,19 @@ class CheckpointStore(CheckpointReader):
         options = ocp.CheckpointManagerOptions(
             preservation_policy=self._policy,
             cleanup_tmp_directories=True,
-            create=True,
             lightweight_initialize=True,
             async_options=ocp.AsyncOptions(post_finalization_callback=self._complete),
         )
-        return ocp.CheckpointManager(self.folder.absolute(), options=options, item_names=("state",))
+        if not self.folder.exists():
+            # Orbax would not make the target of a link.
+            self.folder.mkdir(parents=True, exist_ok=True)
+        return ocp.CheckpointManager(self._place, options=options, item_names=("state",))
 
     def __enter__(self) -> Self:
+        try:
+            self._place = self._stack.enter_context(plain_path(self.folder))
+        except OSError as error:
+            raise CheckpointError(f"cannot use {self.folder}: {first_line(error)}") from error
         self._stack.enter_context(quiet_orbax())
         return self
 
@@ -167,7 +173,7 @@ class CheckpointStore(CheckpointReader):
         step, progress = self._saving
         folder = self.folder / f"{step}{ocp.utils.TMP_DIR_SUFFIX}"
         (folder / PROGRESS).write_text(progress, encoding="utf-8")
-        write_manifest(folder)
+        write_manifest(folder, needed=NEEDED)
 
     @contextmanager
     def _explained(self) -> Iterator[None]:

@@ -35,7 +35,7 @@ class RunFiles:
         Raises:
             ValueError: if it is in the home folder of an unknown user.
         """
-        self.path = expand_user(path)
+        self.path = expand_user(path).absolute()
 
     @property
     def config_path(self) -> Path:

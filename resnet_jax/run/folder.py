@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import secrets
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -14,13 +16,18 @@ from ..storage import (
     JsonError,
     atomic_path,
     folder_lock,
+    printable,
     read_json,
+    to_plain,
     write_json,
 )
 from . import processes
 from .facts import DataFacts
 from .files import RunFiles
 from .identity import Identity, check_identity
+
+# Systems take 4096 or 1024 bytes; the files of a checkpoint have up to 200 after the folder.
+_LONGEST_PATH = (4096 if sys.platform == "linux" else 1024) - 256
 
 
 class RunFolderError(ValueError):
@@ -54,8 +61,8 @@ class RunFolder(RunFiles):
 
     @property
     def name(self) -> str:
-        """The folder's own name."""
-        return self.path.resolve().name
+        """The folder's own name, as text that can be printed."""
+        return printable(self.path.resolve().name)
 
     @property
     def run_id(self) -> str:
@@ -70,8 +77,15 @@ class RunFolder(RunFiles):
         """Raise unless the folder may be used; nothing is changed.
 
         Raises:
-            RunFolderError: if it is a file, holds no run to resume, or is not empty for a new one.
+            RunFolderError: if it is a file, holds no run to resume, is not empty for a new one, or
+                has too long a path.
         """
+        length = len(os.fsencode(self.path))
+        if length > _LONGEST_PATH or any(len(os.fsencode(part)) > 255 for part in self.path.parts):
+            raise RunFolderError(
+                f"`run_dir` (={self.path}) is too long: it may have {_LONGEST_PATH} bytes in all, "
+                "and 255 a name"
+            )
         if self.path.exists() and not self.path.is_dir():
             raise RunFolderError(f"`run_dir` (={self.path}) is a file; name a folder")
         if self.resume:
@@ -126,6 +140,7 @@ class RunFolder(RunFiles):
                 `fit` compares checkpoints.
 
         Raises:
+            ValueError: if JSON cannot hold the options; nothing is made.
             RunFolderError: if another run uses the folder, or it cannot be written to.
             IdentityError: if the run that is resumed is another one.
         """
@@ -133,7 +148,7 @@ class RunFolder(RunFiles):
             return
         if not self._depth:
             raise RuntimeError("enter the run folder as a context before `begin`")
-        self._begun, self.config = True, config or {}
+        self._begun, self.config = True, to_plain(config or {}, "config", nan=True)
         if self.resume and self.checkpoints.steps:
             return
         with self.disk_errors_explained():

@@ -11,6 +11,7 @@ from .home import expand_user, user_cache_dir
 from .lock import FolderInUseError, folder_lock
 from .manifest import find_damage, write_manifest
 from .messages import first_line, one_line
+from .plain_path import plain_path
 from .printable import printable, printable_name
 from .strict_json import JsonError, dumps, read_json, to_plain, write_json
 from .versions import PACKAGES, package_versions
@@ -27,6 +28,7 @@ __all__ = [
     "folder_lock",
     "one_line",
     "package_versions",
+    "plain_path",
     "printable",
     "printable_name",
     "read_json",

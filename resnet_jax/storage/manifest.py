@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -31,15 +31,19 @@ def _digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def write_manifest(folder: Path) -> None:
+def write_manifest(folder: Path, *, needed: Collection[str] = ()) -> None:
     """Write `manifest.json`: size in bytes and SHA-256 of every file that is in the folder now.
 
     Args:
         folder: folder that nobody else writes into meanwhile.
+        needed: names of files without which the folder is of no use.
 
     Raises:
-        OSError: if a file cannot be read, or the manifest cannot be written.
+        OSError: if a file is missing or cannot be read, or the manifest cannot be written.
     """
+    for name in needed:
+        if not (folder / name).is_file():
+            raise FileNotFoundError(f"{name} is missing in {folder}")
     files = {
         path.relative_to(folder).as_posix(): {"bytes": path.stat().st_size, "sha256": _digest(path)}
         for path in _files(folder)
@@ -49,13 +53,14 @@ def write_manifest(folder: Path) -> None:
         to_disk(file)
 
 
-def find_damage(folder: Path) -> str | None:
+def find_damage(folder: Path, *, needed: Collection[str] = ()) -> str | None:
     """Compare a folder with its manifest.
 
     Files that the manifest does not name are ignored.
 
     Args:
         folder: folder with a manifest from `write_manifest`.
+        needed: names of files that count as missing if the manifest does not name them.
 
     Returns:
         The first file that differs and how, or None if no file has changed.
@@ -78,6 +83,9 @@ def find_damage(folder: Path) -> str | None:
             damage = _compare(folder, PurePosixPath(name), expected)
             if damage is not None:
                 return damage
+        for name in needed:
+            if name not in files:
+                return f"{name} is missing"
     except OSError as error:
         return f"{Path(error.filename or manifest).name} cannot be read: {error.strerror}"
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):

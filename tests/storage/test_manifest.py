@@ -89,3 +89,13 @@ def test_a_manifest_that_is_damaged(folder, content, message):
 def test_a_folder_without_a_manifest(folder):
     (folder / "manifest.json").unlink()
     assert find_damage(folder) == "manifest.json is missing"
+
+
+def test_files_without_which_a_folder_is_of_no_use(tmp_path):
+    (tmp_path / "weights").write_bytes(b"1")
+    with pytest.raises(FileNotFoundError, match="index is missing in "):
+        write_manifest(tmp_path, needed=["weights", "index"])
+    assert not (tmp_path / "manifest.json").exists()
+    write_manifest(tmp_path, needed=["weights"])
+    assert find_damage(tmp_path, needed=["weights"]) is None
+    assert find_damage(tmp_path, needed=["weights", "index"]) == "index is missing"
