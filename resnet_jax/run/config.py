@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import Literal, get_args
+from dataclasses import dataclass, fields
+from typing import Any, Literal, get_args
+
+import numpy as np
 
 from ..training import Parallel, check_decay
 
 SchedulerOn = Literal["valid_acc", "minibatch_loss"]
 
+_COUNTS = ("epochs", "batch_size", "eval_batch_size", "accumulate_steps", "log_every")
+
 
 @dataclass(frozen=True)
 class FitConfig:
     """How to train.
+
+    NumPy's and JAX's scalars, such as a sweep gives, are kept as Python's numbers.
 
     Attributes:
         epochs: passes over the training data.
@@ -55,12 +61,16 @@ class FitConfig:
     parallel: Parallel = "auto"
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size", "eval_batch_size", "accumulate_steps", "log_every"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"`{name}` (={getattr(self, name)}) must be at least 1")
+        for field in fields(self):
+            object.__setattr__(self, field.name, _plain(field.name, getattr(self, field.name)))
         for name in ("resident_gigabytes", "checkpoint_every", "checkpoint_minutes"):
             if not (getattr(self, name) >= 0 and math.isfinite(getattr(self, name))):
                 raise ValueError(f"`{name}` (={getattr(self, name)}) must be finite and at least 0")
+        for name in (*_COUNTS, "seed", "checkpoint_every"):
+            object.__setattr__(self, name, _whole(name, getattr(self, name)))
+        for name in _COUNTS:
+            if getattr(self, name) < 1:
+                raise ValueError(f"`{name}` (={getattr(self, name)}) must be at least 1")
         if not 0 <= self.seed < 2**32:
             raise ValueError(f"`seed` (={self.seed}) must be in [0, 2**32)")
         check_decay(self.ema_decay)
@@ -69,3 +79,17 @@ class FitConfig:
             if getattr(self, name) not in allowed:
                 names = f"{', '.join(map(repr, allowed[:-1]))} or {allowed[-1]!r}"
                 raise ValueError(f"`{name}` (={getattr(self, name)!r}) must be {names}")
+
+
+def _plain(name: str, value: Any) -> Any:
+    """Return a scalar of NumPy or JAX as Python's, and other values as they are."""
+    if np.shape(value):
+        raise ValueError(f"`{name}` must be one value, not an array of shape {np.shape(value)}")
+    return value.item() if hasattr(value, "item") else value
+
+
+def _whole(name: str, value: Any) -> int:
+    """Return a number without a fraction as an int."""
+    if isinstance(value, float) and not value.is_integer():
+        raise ValueError(f"`{name}` (={value}) must be a whole number")
+    return int(value)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Literal
 
 import jax.numpy as jnp
@@ -54,6 +54,11 @@ class Schedule:
     warmup_steps: int = 0
 
     def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if hasattr(value, "item"):
+                # Scalars of NumPy and JAX have a precision of their own, and some are traced.
+                object.__setattr__(self, field.name, value.item())
         if self.shape not in ("constant", "cosine", "onecycle"):
             raise ValueError(
                 f"`shape` (={self.shape!r}) must be 'constant', 'cosine' or 'onecycle'"

@@ -25,6 +25,7 @@ from tiny_task import (
 import resnet_jax as rj
 from resnet_jax.run import (
     CheckpointError,
+    DataFacts,
     FitConfig,
     Identity,
     IdentityError,
@@ -338,45 +339,115 @@ def test_an_optimizer_without_a_learning_rate(small):
         run(dataclasses.replace(small, tx=optax.sgd(0.1)))
 
 
-def numpy_task(kind):
-    """Every number that may come from an array of candidates."""
+def swept_task(kind):
+    """Return a task in which every number may come from an array of candidates."""
     return tiny_task(
         model=Small(),
         prepare=center_crop,
         tx=make_optimizer(kind(0.5), kind(0.75), weight_decay=kind(0.125)),
         controller=rj.ReduceLROnPlateau(
-            factor=kind(0.5), patience=np.int64(0), threshold=kind(0.25), min_lr=kind(0.125)
+            factor=kind(0.5), patience=kind(0), threshold=kind(0.25), min_lr=kind(0.125)
         ),
-        schedule=Schedule("constant", np.int64(3), np.int32(2)),
+        schedule=Schedule("constant", kind(3), kind(2)),
     )
 
 
-@pytest.mark.parametrize("kind", [np.float32, np.float64])
-def test_numpy_scalars(tmp_path, kind):
-    """They train, are saved, and are the same as Python's numbers when the run is resumed."""
-    config = FitConfig(
-        epochs=np.int64(1),
-        batch_size=np.int32(48),
-        eval_batch_size=np.int64(64),
-        seed=np.uint32(5),
+def swept_config(kind, epochs):
+    return FitConfig(
+        epochs=kind(epochs),
+        batch_size=kind(48),
+        eval_batch_size=kind(64),
+        seed=kind(5),
+        scheduler_on=np.str_("valid_acc") if kind is not plain else "valid_acc",
         ema_decay=kind(0.5),
-        accumulate_steps=np.int8(1),
+        accumulate_steps=kind(1),
         resident_gigabytes=kind(2),
-        log_every=np.int64(2),
-        checkpoint_every=np.int64(2),
+        log_every=kind(2),
+        checkpoint_every=kind(2),
         checkpoint_minutes=kind(60),
-        evaluate_as_trained=np.bool_(False),
+        evaluate_as_trained=kind(False),
+        parallel=np.str_("auto") if kind is not plain else "auto",
     )
-    identity = Identity({"size": np.int64(8), "mean": kind(0.5), "sides": np.arange(2)})
-    run(numpy_task(kind), tmp_path, config=config, identity=identity)
-    plain = FitConfig(
-        epochs=2, batch_size=48, eval_batch_size=64, seed=5, ema_decay=0.5, log_every=2
+
+
+def swept_identity(kind):
+    return Identity(
+        {"size": kind(8), "mean": kind(0.5), "on": kind(True), "sides": [kind(0), kind(1)]},
+        {"new": kind(1)},
     )
-    same = Identity({"size": 8, "mean": 0.5, "sides": [0, 1]})
-    resumed = run(numpy_task(float), tmp_path, resume=True, config=plain, identity=same)
-    expected = run(numpy_task(float), config=plain)
-    assert resumed.history == expected.history
-    assert_trees_equal(resumed.state, expected.state)
+
+
+def plain(value):
+    return value
+
+
+def scalar(value):
+    """Return a NumPy scalar of 64 bits."""
+    return np.asarray(value)[()]
+
+
+def narrow(value):
+    """Return a NumPy scalar of 32 bits, or less."""
+    return np.float32(value) if isinstance(value, float) else scalar(value)
+
+
+@pytest.fixture(scope="module")
+def swept(small):
+    """Return what the run of Python's numbers gives."""
+    return run(swept_task(plain), config=swept_config(plain, 2))
+
+
+@pytest.mark.parametrize(
+    "kind", [scalar, narrow, np.asarray, jnp.asarray], ids=["scalar", "narrow", "array", "jax"]
+)
+@pytest.mark.parametrize("first", [True, False])
+def test_numbers_of_a_sweep(tmp_path, swept, kind, first):
+    """They train, are saved, and are the same as Python's when the run is resumed."""
+    kinds = (kind, plain) if first else (plain, kind)
+    for epochs, used in enumerate(kinds, start=1):
+        sink = Recorder()
+        folder = RunFolder(tmp_path, resume=epochs > 1)
+        with folder:
+            folder.begin(
+                {"lr": used(0.5), "epochs": used(2), "augment": (used(True),)},
+                identity=Identity({"lr": used(0.5)}),
+                data=DataFacts(("a", np.str_("b")), used(8), (used(0.5),), (used(0.25),)),
+            )
+            resumed = fit(
+                swept_task(used),
+                swept_config(used, epochs),
+                folder=folder,
+                sinks=[sink],
+                identity=swept_identity(used),
+                reporter=quiet_reporter(),
+            )
+        assert repr(sink.start.config) == "{'lr': 0.5, 'epochs': 2, 'augment': [True]}"
+        assert repr(folder.read_config()) == repr(sink.start.config)
+    assert folder.read_data() == DataFacts(("a", "b"), 8, (0.5,), (0.25,))
+    assert resumed.history == swept.history
+    assert resumed.learning_rates == swept.learning_rates
+    assert_trees_equal(resumed.state, swept.state)
+
+
+def test_a_configuration_holds_numbers_of_python():
+    for kind in (scalar, np.asarray, jnp.asarray):
+        assert repr(swept_config(kind, 2)) == repr(swept_config(plain, 2))
+    # From an array of floating-point candidates.
+    assert repr(FitConfig(batch_size=np.float64(32))) == repr(FitConfig(batch_size=32))
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"batch_size": np.float64(32.5)}, r"`batch_size` \(=32\.5\) must be a whole number"),
+        ({"epochs": np.arange(2)}, r"`epochs` must be one value, not an array of shape \(2,\)"),
+        ({"checkpoint_every": 1.5}, r"`checkpoint_every` \(=1\.5\) must be a whole number"),
+        ({"seed": float("nan")}, r"`seed` \(=nan\) must be a whole number"),
+    ],
+)
+def test_numbers_that_no_sweep_can_mean(values, message):
+    with pytest.raises(ValueError, match=message):
+        FitConfig(**values)
 
 
 def test_two_runs_in_two_threads(small, tmp_path):
