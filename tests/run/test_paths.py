@@ -117,9 +117,9 @@ def test_a_relative_path_is_that_of_the_beginning(task, tmp_path, monkeypatch):
     """Whatever folder the process changes to during the training."""
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path)
-    folder = RunFolder("run")
+    folder, sinks = RunFolder("run"), [TensorBoard(Path("run"))]
     monkeypatch.chdir(tmp_path / "elsewhere")
-    result = fit(task, CONFIG, folder=folder, reporter=quiet_reporter())
+    result = fit(task, CONFIG, folder=folder, sinks=sinks, reporter=quiet_reporter())
     assert not list((tmp_path / "elsewhere").iterdir())
     assert_readable(tmp_path / "run", result)
 

@@ -28,7 +28,7 @@ class TensorBoard(Sink):
     """
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
+        self.folder = folder.absolute()
         self._file: EventFile | None = None
 
     def begin(self, start: RunStart) -> None:
