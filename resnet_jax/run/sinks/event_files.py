@@ -60,6 +60,7 @@ class EventFile:
     def __init__(self, folder: Path) -> None:
         self.path = _new_path(folder)
         self._pending: list[bytes] = []
+        self._written = False
 
     def add(self, event: Event) -> None:
         """Keep an event until `flush`."""
@@ -79,13 +80,15 @@ class EventFile:
         """Append what is pending to the file, and wait until it is on the disk.
 
         Raises:
-            OSError: if the disk does not take it; it stays pending, and the file as it was.
+            OSError: if the disk does not take it, or the file is gone; it stays pending, and the
+                file as it was.
         """
         if not self._pending:
             return
         version = _record(Event(wall_time=time.time(), file_version="brain.Event:2"))
-        head = () if self.path.exists() else (version,)
-        append(self.path, b"".join((*head, *self._pending)))
+        head = () if self._written else (version,)
+        append(self.path, b"".join((*head, *self._pending)), create=not self._written)
+        self._written = True
         self._pending.clear()
 
 

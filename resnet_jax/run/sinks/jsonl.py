@@ -24,6 +24,7 @@ class JsonLines(Sink):
     def __init__(self, path: Path) -> None:
         self.path = path
         self._pending: list[str] = []
+        self._begun = False
 
     def begin(self, start: RunStart) -> None:
         """Replace the file by one with the events of `start`.
@@ -34,6 +35,7 @@ class JsonLines(Sink):
         with atomic_path(self.path) as temporary, temporary.open("w", encoding="utf-8") as file:
             file.writelines(map(_line, start.events))
         self._pending.clear()
+        self._begun = True
 
     def log(self, event: Mapping[str, Any]) -> None:
         """Keep an event until `flush`.
@@ -47,11 +49,13 @@ class JsonLines(Sink):
         """Append what is pending to the file, and wait until it is on the disk.
 
         Raises:
-            OSError: if the disk does not take it; it stays pending, and the file as it was.
+            OSError: if the disk does not take it, or the file that `begin` made is gone; it stays
+                pending, and the file as it was.
         """
         if not self._pending:
             return
-        append(self.path, "".join(self._pending).encode())
+        # A log that was removed must not go on without its beginning.
+        append(self.path, "".join(self._pending).encode(), create=not self._begun)
         self._pending.clear()
 
     def finish(self) -> None:

@@ -42,6 +42,15 @@ def test_begin_log_flush(tmp_path):
     assert [entry.name for entry in path.parent.iterdir()] == ["metrics.jsonl"]
 
 
+def test_a_log_that_was_removed_does_not_go_on_without_its_beginning(tmp_path):
+    lines = begin(tmp_path / "metrics.jsonl", 1)
+    lines.path.unlink()
+    lines.log({"event": "step", "step": 2})
+    with pytest.raises(FileNotFoundError):
+        lines.flush()
+    assert not list(tmp_path.iterdir())
+
+
 def test_numbers_of_numpy_are_plain_ones(tmp_path):
     lines = begin(tmp_path / "metrics.jsonl")
     lines.log({"step": np.int64(3), "loss": np.float32(0.25), "accuracy": np.array(1.5)})
