@@ -2,11 +2,14 @@
 
     python -m experiments.compare runs/cifar_resnet34 runs/cifar_resnet50 --out runs/comparison
 
-A run that is not finished is compared by what its log holds so far.
+The test accuracies are of the weights of the last epoch and of the best epoch by validation, whose
+weights `predict` and `export` use. A run that is not finished is compared by what its log holds so
+far.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,8 +19,9 @@ import numpy as np
 import tyro
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
-from resnet_jax.storage import atomic_path, write_json
+from resnet_jax.storage import atomic_path, printable, printable_name, write_json
 
 from . import cli
 from .outputs import check_new
@@ -25,6 +29,14 @@ from .run_log import RunLog, differences, read_run
 
 FIGURES = ("loss", "learning_rate", "valid_accuracy")
 """Names of the figures; the last one only if a run has finished an epoch."""
+
+
+_HEADINGS = (
+    *("run", "test, last epoch", "test, best epoch", "best valid.", "best epoch", "epochs"),
+    *("last loss", "time", "images/s"),
+)
+# An underscore inside a word, and a colon that ends no name of an emoji, stand for themselves.
+_MARKUP = re.compile(r"[\\`*\[\]<>|&~$]|(?<![^\W_])_|_(?![^\W_])|:(?=[\w+-]+:)|^[-#+](?=\s|$)")
 
 
 @dataclass(frozen=True)
@@ -65,7 +77,7 @@ def draw(runs: Sequence[RunLog], out: Path) -> None:
     """
     from resnet_jax.evaluation import plot_overlay, running_average, save_figure
 
-    from .evaluate import averaging_window
+    from .figures import averaging_window
 
     # Runs of other batch sizes compare by epochs, which are known after the first.
     by_epoch = all(run.steps_per_epoch for run in runs)
@@ -107,15 +119,17 @@ def draw(runs: Sequence[RunLog], out: Path) -> None:
 
 def _rows(runs: Sequence[RunLog]) -> list[list[str]]:
     """Return the cells of the table, the header first."""
-    rows = [["run", "test", "best valid.", "epoch", "epochs", "last loss", "time", "images/s"]]
+    rows = [list(_HEADINGS)]
     for run in runs:
         values = run.summary()
         test = _format(values["test_accuracy"], "{:.2%}") if values["finished"] else "unfinished"
+        best_test = _format(values["best_checkpoint_test_accuracy"], "{:.2%}")
         seconds = values["seconds"]
         rows.append(
             [
-                run.name,
+                printable_name(run.name),
                 test,
+                best_test,
                 _format(values["best_valid_accuracy"], "{:.2%}"),
                 _format(values["best_epoch"], "{}"),
                 str(values["epochs"]),
@@ -133,27 +147,27 @@ def _difference_rows(runs: Sequence[RunLog]) -> list[list[str]]:
         [name, *(_format(value, "{}") for value in values)]
         for name, values in differences(runs).items()
     ]
-    return [["option", *(run.name for run in runs)], *rows]
+    return [["option", *(printable_name(run.name) for run in runs)], *rows]
 
 
 def _format(value: Any, pattern: str) -> str:
     """Return a value as a cell; a dash for None."""
-    return "–" if value is None else pattern.format(value)
+    return "–" if value is None else printable(pattern.format(value))
 
 
 def _table(rows: Sequence[Sequence[str]], title: str) -> Table:
-    """Return a table for the terminal."""
+    """Return a table for the terminal; nothing in its cells is markup."""
     table = Table(title=title, title_justify="left")
     for number, heading in enumerate(rows[0]):
-        table.add_column(heading, justify="right" if number else "left", overflow="fold")
+        table.add_column(Text(heading), justify="right" if number else "left", overflow="fold")
     for row in rows[1:]:
-        table.add_row(*row)
+        table.add_row(*map(Text, row))
     return table
 
 
 def _markdown(rows: Sequence[Sequence[str]]) -> str:
-    """Return a table in Markdown."""
-    lines = [[cell.replace("|", "\\|") for cell in row] for row in rows]
+    """Return a table in Markdown; nothing in its cells is markup."""
+    lines = [[_MARKUP.sub(r"\\\g<0>", cell) for cell in row] for row in rows]
     lines.insert(1, ["---", *["---:"] * (len(rows[0]) - 1)])
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
@@ -197,7 +211,7 @@ def compare(comparison: Comparison, console: Console | None = None) -> None:
         out / "comparison.json",
         {"runs": {run.name: run.summary() for run in runs}, "differences": differences(runs)},
     )
-    console.print(f"Comparison: {out}", markup=False, highlight=False, soft_wrap=True)
+    console.print(Text(printable(f"Comparison: {out}")), soft_wrap=True)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

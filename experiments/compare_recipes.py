@@ -7,7 +7,8 @@ command can be given again.
     python -m experiments.compare_recipes --archive /usr/share/datasets/fashion-mnist --epochs 3
 
 After 3 epochs on two CPU cores that had other work, too: tutorial 89.27 ± 0.54 % in 6.7 minutes a
-run, onecycle 91.51 ± 0.55 % in 4.6 minutes a run. Three epochs say little of a long training.
+run, onecycle 91.51 ± 0.55 % in 4.6 minutes a run. Three epochs say little of a long training. The
+accuracies are of the weights of the last epoch.
 """
 
 from __future__ import annotations
@@ -211,7 +212,7 @@ def _summary(reports: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 def _table(results: Mapping[str, Mapping[str, Any]]) -> str:
     """Return the comparison in Markdown."""
     lines = [
-        "| recipe | test accuracy, by seed (%) | mean ± std (%) | minutes a run |",
+        "| recipe | test accuracy of last epoch, by seed (%) | mean ± std (%) | minutes a run |",
         "| --- | --- | --- | --- |",
     ]
     for name, result in results.items():

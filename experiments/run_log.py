@@ -43,18 +43,29 @@ class RunLog:
         return self.epochs[0]["step"] if self.epochs else None
 
     def summary(self) -> dict[str, Any]:
-        """Return the row of the table: accuracies as fractions, times in seconds."""
+        """Return the row of the table: accuracies as fractions, times in seconds.
+
+        `test_accuracy` is of the last epoch's weights, `best_checkpoint_test_accuracy` of the best
+        epoch's; a report from before reports had it leaves the latter None.
+        """
         accuracies = [epoch["valid_accuracy"] / 100 for epoch in self.epochs]
         return {
             "epochs": len(self.epochs),
             "finished": bool(self.report),
             "test_accuracy": self.report.get("test_accuracy"),
+            "best_checkpoint_test_accuracy": _best_test_accuracy(self.report),
             "best_valid_accuracy": max(accuracies, default=None),
             "best_epoch": int(np.argmax(accuracies)) + 1 if accuracies else None,
             "last_loss": self.steps[-1]["loss"],
             "seconds": self.epochs[-1]["seconds"] if self.epochs else None,
             "images_per_second": self.report.get("images_per_second"),
         }
+
+
+def _best_test_accuracy(report: Mapping[str, Any]) -> float | None:
+    """Return the test accuracy of the best epoch's weights; None if the report has none."""
+    best = report.get("best_checkpoint")
+    return best.get("test_accuracy") if isinstance(best, dict) else None
 
 
 def read_run(path: Path, name: str) -> RunLog:

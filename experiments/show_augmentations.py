@@ -15,10 +15,9 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
-from matplotlib.figure import Figure
 
 from resnet_jax.data import Pipeline, Transform, load_dataset, make_augmentation
-from resnet_jax.evaluation import save_figure
+from resnet_jax.evaluation import plot_image_rows, save_figure
 
 from .choices import check_choices
 from .cli import exit_code, parse
@@ -92,34 +91,10 @@ def show(options: Options) -> tuple[Path, Path]:
     for spec, augmentation in zip(options.augment, augmentations, strict=True):
         pipeline = Pipeline(transform, (augmentation,), len(dataset.class_names))
         rows[spec] = jax.jit(pipeline)(images, labels, keys)[0]
-    figure = draw({name: np.asarray(transform.denormalise(row)) for name, row in rows.items()})
-    return save_figure(figure, options.out.with_suffix(""))
-
-
-def draw(rows: dict[str, np.ndarray]) -> Figure:
-    """Draw a grid of images.
-
-    Args:
-        rows: images `[n, height, width, channels]` in [0, 1], by the name of their row.
-    """
-    count = max(len(row) for row in rows.values())
-    width, cell, label = 7.0, 0.57, 1.25
-    figure = Figure(figsize=(width, cell * len(rows) + 0.06), facecolor="white")
-    grid = figure.subplots(len(rows), count, squeeze=False)
-    figure.subplots_adjust(
-        left=label / width, right=0.995, top=0.99, bottom=0.01, wspace=0.06, hspace=0.06
+    figure = plot_image_rows(
+        {name: np.asarray(transform.denormalise(row)) for name, row in rows.items()}
     )
-    for cells, (name, row) in zip(grid, rows.items(), strict=True):
-        for axes, image in zip(cells, row, strict=True):
-            axes.imshow(image, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
-            axes.set_xticks([])
-            axes.set_yticks([])
-            for spine in axes.spines.values():
-                spine.set_linewidth(0.3)
-        cells[0].set_ylabel(
-            name, rotation=0, ha="left", va="center", fontsize=8, labelpad=72 * label - 6
-        )
-    return figure
+    return save_figure(figure, options.out.with_suffix(""))
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -5,21 +5,23 @@ from __future__ import annotations
 import base64
 import io
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jinja2
 import numpy as np
 from markupsafe import Markup
-from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 
-from ..storage import atomic_path, to_plain
+from ..storage import atomic_path, first_line, printable, printable_name, to_plain
 from .figures.svg import inline_svg
 from .validation import class_indices
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 TABLE_CLASSES = 30
 """Largest number of classes for which the confusion matrix is a table; above, it is a picture."""
@@ -76,12 +78,16 @@ def write_page(
 ) -> None:
     """Write a report as an HTML page, completely or not at all.
 
+    Names and other text of the report may be anything; nothing in them is markup. A figure that is
+    missing, or that cannot be drawn, is named on the page.
+
     Args:
         path: path of the page; an existing file is replaced.
         report: the values of the run's `report.json`.
         title: title and heading of the page.
         figures: the figures `loss`, `accuracy`, `learning_rate`, `calibration`,
-            `confusion_matrix`, `grad_cam` and `examples`, by name.
+            `confusion_matrix`, `grad_cam` and `examples`, by name. The page says of one that is
+            missing why it was not drawn, if `figures_not_drawn` of the report does.
         mistakes: wrong predictions, shown in this order.
 
     Raises:
@@ -89,17 +95,20 @@ def write_page(
         OSError: if the page cannot be written; an existing file stays as it was.
     """
     values = to_plain(report, "report", nan=True)
+    missing = dict(values.get("figures_not_drawn", {}))
+
+    def drawn(names: Sequence[str], draw: Callable[[Figure, str], str]) -> dict[str, str | None]:
+        """Return figures as HTML by name; None, and a reason in `missing`, where that fails."""
+        return {name: _drawn(figures.get(name), name, draw, missing) for name in names}
+
     text = _ENVIRONMENT.get_template("report.html").render(
         title=title,
         report=values,
-        svg={
-            name: Markup(inline_svg(figures[name], name=name))
-            for name in ("loss", "accuracy", "learning_rate", "calibration")
-        },
-        png={
-            name: _figure_uri(figures[name])
-            for name in ("grad_cam", "examples", "confusion_matrix")
-        },
+        svg=drawn(("loss", "accuracy", "learning_rate", "calibration"), _svg_element),
+        png=drawn(
+            ("grad_cam", "examples", "confusion_matrix"), lambda figure, _: _figure_uri(figure)
+        ),
+        missing=missing,
         matrix=_matrix_rows(values),
         mistakes=[(mistake, _image_uri(mistake.image)) for mistake in mistakes],
     )
@@ -117,6 +126,28 @@ def _matrix_rows(report: Mapping[str, Any]) -> list[dict[str, Any]] | None:
         {"name": name, "cells": list(zip(row.tolist(), share.tolist(), strict=True))}
         for name, row, share in zip(names, counts, shares, strict=True)
     ]
+
+
+def _drawn(
+    figure: Figure | None,
+    name: str,
+    draw: Callable[[Figure, str], str],
+    missing: dict[str, str],
+) -> str | None:
+    """Return a figure as HTML; None, and the reason in `missing`, if it cannot be drawn."""
+    if figure is None:
+        missing.setdefault(name, "there is none")
+        return None
+    try:
+        return draw(figure, name)
+    except Exception as error:  # Matplotlib raises many kinds.
+        missing[name] = first_line(error)
+        return None
+
+
+def _svg_element(fig: Figure, name: str) -> str:
+    """Draw a figure and return it as an `<svg>` element."""
+    return Markup(inline_svg(fig, name=name))
 
 
 def _uri(data: bytes) -> str:
@@ -159,11 +190,27 @@ def _duration(seconds: float) -> str:
     return f"{minutes // 60} h {minutes % 60} min"
 
 
+def _name(text: str) -> Markup:
+    """Return a name as an element whose direction of writing stays its own."""
+    return Markup("<bdi>{}</bdi>").format(printable_name(text))
+
+
+def _finalize(value: Any) -> Any:
+    """Return a value of the template, as text that can be shown and encoded."""
+    return printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
 _ENVIRONMENT = jinja2.Environment(
     loader=jinja2.PackageLoader("resnet_jax.evaluation", "templates"),
     autoescape=True,
     undefined=jinja2.StrictUndefined,
+    finalize=_finalize,
     trim_blocks=True,
     lstrip_blocks=True,
 )
-_ENVIRONMENT.filters |= {"percent": _percent, "duration": _duration, "sqrt": math.sqrt}
+_ENVIRONMENT.filters |= {
+    "percent": _percent,
+    "duration": _duration,
+    "sqrt": math.sqrt,
+    "name": _name,
+}

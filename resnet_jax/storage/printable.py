@@ -24,6 +24,8 @@ def printable(text: str, encoding: str = "utf-8") -> str:
     >>> printable("ß 猫", "latin-1")
     'ß \\u732b'
     """
+    if text.isascii() and text.isprintable():
+        return text
     shown = "".join(
         char.encode("unicode_escape").decode("ascii")
         if unicodedata.category(char) in _ESCAPED or char in _DIRECTIONS

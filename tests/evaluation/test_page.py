@@ -1,5 +1,6 @@
 """The report as a page: complete, self-contained, escaped, and rendered by a real browser."""
 
+import html
 import json
 import re
 import shutil
@@ -8,6 +9,8 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+from awkward import NAMES
+from matplotlib.figure import Figure
 from PIL import Image
 from sklearn.datasets import load_digits
 
@@ -34,7 +37,14 @@ CHROMIUM = next(
 AWKWARD = "<script>alert(\"1\")</script> & 'ß'"
 
 
-def write(path, names, *, mistakes=True):
+class Undrawable(Figure):
+    """A figure that Matplotlib cannot draw."""
+
+    def draw(self, renderer):
+        raise RuntimeError("no glyph\nat all")
+
+
+def write(path, names, *, mistakes=True, **changes):
     """A page of a run that was not; digits stand for its images."""
     count = len(names)
     generator = np.random.default_rng(0)
@@ -51,6 +61,13 @@ def write(path, names, *, mistakes=True):
     losses = 2 * np.exp(-np.arange(200) / 50) + 0.2 * generator.random(200)
     maps = generator.random((4, 8, 8))
     report = {
+        "weights": "last epoch (10)",
+        "best_checkpoint": {
+            "epoch": 9,
+            "step": 180,
+            "valid_accuracy": 0.92,
+            "test_accuracy": 0.875,
+        },
         "test_accuracy": float((predictions == labels).mean()),
         "ece": reliability.error,
         "per_class": class_report(matrix, class_names=names),
@@ -86,6 +103,7 @@ def write(path, names, *, mistakes=True):
             "grad_cam": plot_explanations(
                 images[:4], predictions[:4], labels[:4], names, cam=maps, saliency=maps
             ),
+            **changes,
         },
         mistakes=[
             Mistake(
@@ -144,6 +162,42 @@ def test_values_are_escaped(page):
     text = page[0].read_text(encoding="utf-8")
     assert "<script" not in text
     assert "&lt;script&gt;" in text
+
+
+def test_names_are_no_markup(tmp_path):
+    path = tmp_path / "report.html"
+    # Reports refuse what UTF-8 cannot encode.
+    names = tuple(name for name in NAMES if "\udcff" not in name)
+    write(path, names)
+    text = path.read_text(encoding="utf-8")
+    assert {chr(code) for code in range(32)} & set(text) == {"\n"}
+    reader = Reader(text)
+    assert not reader.of("script", "bold")
+    assert reader.of("bdi")
+    shown = html.unescape(re.sub(r"<[^>]*>", "", text))
+    for name in names:
+        if name.isprintable() and name.strip():
+            assert name in shown
+    for written in (r"two\nlines\ttab", r"\x00bell\x07 \x1b[31m red", "''", "'   '"):
+        assert written in shown
+
+
+def test_the_page_says_whose_accuracies_it_shows(page):
+    text = page[0].read_text(encoding="utf-8")
+    assert "<dt>Test accuracy, last epoch (10)</dt>" in text
+    assert "<dt>Test accuracy, best epoch (9)</dt><dd>87.50\N{NO-BREAK SPACE}%</dd>" in text
+    assert "<dt>Validation accuracy, best epoch (9)</dt>" in text
+    assert "weights of the last epoch (10)" in text
+
+
+@pytest.mark.parametrize("name", ["loss", "calibration", "grad_cam", "examples"])
+def test_a_figure_that_cannot_be_drawn_is_named(name, tmp_path):
+    path = tmp_path / "report.html"
+    write(path, tuple("0123456789"), **{name: Undrawable()})
+    text = path.read_text(encoding="utf-8")
+    assert f"The figure {name} could not be drawn: no glyph." in text
+    assert text.count("could not be drawn") == 1
+    assert len(Reader(text).of("svg")) + len(Reader(text).of("img")) == 6
 
 
 def test_ids_are_distinct_and_links_lead_somewhere(read):

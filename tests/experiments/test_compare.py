@@ -1,9 +1,11 @@
 """Runs side by side: numbers from report or log, and one line for what is no run."""
 
+import io
 import json
 import re
 
 import pytest
+from rich.console import Console
 
 from experiments import compare
 from experiments.run_log import differences, read_run
@@ -26,6 +28,7 @@ def make_run(folder, *, epochs=2, steps=3, extra=0, finished=True, **config):
     log.flush()
     if finished:
         report = {"test_accuracy": 0.705, "images_per_second": 55.4}
+        report["best_checkpoint"] = {"epoch": epochs, "test_accuracy": 0.715}
         report["valid_accuracy"] = [(70 + epoch) / 100 for epoch in range(1, epochs + 1)]
         (folder / "report.json").write_text(json.dumps(report))
     return folder
@@ -48,6 +51,7 @@ def test_finished_and_unfinished(tmp_path, capsys):
         "epochs": 2,
         "finished": True,
         "test_accuracy": 0.705,
+        "best_checkpoint_test_accuracy": 0.715,
         "best_valid_accuracy": 0.72,
         "best_epoch": 2,
         "last_loss": pytest.approx(1 / 6),
@@ -58,8 +62,9 @@ def test_finished_and_unfinished(tmp_path, capsys):
     assert second["last_loss"] == pytest.approx(1 / 7)
     assert second["test_accuracy"] is None
     text = (out / "comparison.md").read_text()
-    assert "| first | 70.50% | 72.00% | 2 | 2 | 0.1667 | 2.0 min | 55 |" in text
-    assert "| second | unfinished | 72.00% | 2 | 2 | 0.1429 | 2.0 min | – |" in text
+    assert "| first | 70.50% | 71.50% | 72.00% | 2 | 2 | 0.1667 | 2.0 min | 55 |" in text
+    assert "| second | unfinished | – | 72.00% | 2 | 2 | 0.1429 | 2.0 min | – |" in text
+    assert "| run | test, last epoch | test, best epoch | best valid. | best epoch |" in text
     assert "| lr | 0.1 | 0.01 |" in text
 
 
@@ -88,6 +93,46 @@ def test_an_option_that_an_older_run_lacks_has_its_default(tmp_path):
     other = read_run(make_run(tmp_path / "other", optimizer="lamb"), "other")
     assert differences([older, same]) == {}
     assert differences([older, other]) == {"optimizer": ["sgd", "lamb"]}
+
+
+def test_a_report_from_before_has_the_last_epochs_accuracy_alone(tmp_path):
+    run = make_run(tmp_path / "run")
+    report = json.loads((run / "report.json").read_text())
+    del report["best_checkpoint"]
+    (run / "report.json").write_text(json.dumps(report))
+    summary = read_run(run, "run").summary()
+    assert summary["test_accuracy"] == 0.705
+    assert summary["best_checkpoint_test_accuracy"] is None
+
+
+AWKWARD = ("$x$ [bold]y[link]", "_a_ :smile: <b>&amp;", "`c` *d* | \\")
+
+
+def test_names_of_runs_are_no_markup(tmp_path):
+    runs = [make_run(tmp_path / name, lr=rate) for rate, name in enumerate(AWKWARD, start=1)]
+    out, file = tmp_path / ":smile:", io.StringIO()
+    comparison = compare.Comparison(tuple(runs), out)
+    compare.compare(comparison, Console(file=file, width=300))
+    for name in AWKWARD:
+        assert file.getvalue().count(name) == 2
+    assert f"Comparison: {out}\n" in file.getvalue()
+    assert len(list(out.glob("*.png"))) == 3
+    # What Markdown shows is what was meant.
+    text = (out / "comparison.md").read_text(encoding="utf-8")
+    assert r"| \$x\$ \[bold\]y\[link\] |" in text
+    assert r"| \_a\_ \:smile: \<b\>\&amp; |" in text
+    assert r"| \`c\` \*d\* \| \\ |" in text
+    assert list(json.loads((out / "comparison.json").read_text())["runs"]) == list(AWKWARD)
+
+
+def test_names_that_cannot_be_printed_are_written_out(tmp_path, capsys):
+    runs = [make_run(tmp_path / name) for name in ("a\nb\x1b[31m", " ", "n" * 200)]
+    out = tmp_path / "out"
+    assert compare.main([*map(str, runs), "--out", str(out)]) == 0
+    printed = capsys.readouterr().out
+    assert "\x1b" not in printed
+    assert r"| a\\nb\\x1b\[31m |" in (out / "comparison.md").read_text()
+    assert "| ' ' |" in (out / "comparison.md").read_text()
 
 
 def test_without_a_folder_nothing_is_written(tmp_path, capsys):

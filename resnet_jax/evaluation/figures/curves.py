@@ -9,7 +9,16 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike, NDArray
 
-from .style import BLUE, COLUMN_WIDTH, FONT_SIZE, SKY_BLUE, VERMILION, new_figure, style_axes
+from .style import (
+    BLUE,
+    COLUMN_WIDTH,
+    FONT_SIZE,
+    SKY_BLUE,
+    VERMILION,
+    figure_style,
+    new_figure,
+    style_axes,
+)
 
 _SETTLED = 1000  # iterations after which the peak of the first steps is over
 _REFERENCE_YLIM = (60.0, 100.0)  # %
@@ -60,6 +69,7 @@ def running_average(
     return middles, averages
 
 
+@figure_style()
 def plot_training_loss(
     minibatch_losses: ArrayLike,
     num_epochs: int,
@@ -150,6 +160,7 @@ def plot_training_loss(
     return fig
 
 
+@figure_style()
 def plot_accuracy(
     train_accuracy: ArrayLike,
     valid_accuracy: ArrayLike,

@@ -9,13 +9,15 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 
 from ..validation import class_indices
-from .style import COLUMN_WIDTH, VERMILION, new_figure
+from .names import figure_names, text_width
+from .style import COLUMN_WIDTH, VERMILION, figure_style, new_figure
 
 _ROWS, _COLUMNS = 3, 5
 _HEIGHT = 2.8  # inches
 _SLACK = 1e-3  # rounding error outside of [0, 1] after normalising and denormalising
 
 
+@figure_style()
 def show_examples(
     images: ArrayLike, predictions: ArrayLike, labels: ArrayLike, class_names: Sequence[str]
 ) -> Figure:
@@ -29,7 +31,7 @@ def show_examples(
             channels: uint8, or floats in [0, 1] such as `Transform.denormalise` returns.
         predictions: predicted class indices `[n]`.
         labels: true class indices `[n]`.
-        class_names: names by class index.
+        class_names: names by class index; any text, of which nothing is markup.
 
     Raises:
         ValueError: if the images have another shape, dtype or range, if the lengths differ, or if
@@ -48,13 +50,13 @@ def show_examples(
             )
 
     shown = min(len(floats), _ROWS * _COLUMNS)
+    names = figure_names(class_names)
     titles = [
-        example_title(class_names, p, t)
-        for p, t in zip(predicted[:shown], true[:shown], strict=True)
+        example_title(names, p, t) for p, t in zip(predicted[:shown], true[:shown], strict=True)
     ]
-    # A letter is about 0.6 times as wide as the font size; the longest name must fit its column.
-    longest = max(len(line) for title in titles for line in title.split("\n"))
-    font_size = min(7.5, 0.9 * 72 * COLUMN_WIDTH / _COLUMNS / (0.6 * longest))
+    # The longest name must fit its column.
+    longest = max(text_width(line) for title in titles for line in title.split("\n"))
+    font_size = min(7.5, 0.9 * 72 * COLUMN_WIDTH / _COLUMNS / longest)
 
     fig = new_figure(COLUMN_WIDTH, _HEIGHT)
     grid = fig.subplots(_ROWS, _COLUMNS)

@@ -11,11 +11,13 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..validation import class_indices
 from .examples import example_title, pictures
-from .style import COLUMN_WIDTH, FONT_SIZE, VERMILION, new_figure
+from .names import figure_names, text_width
+from .style import COLUMN_WIDTH, FONT_SIZE, VERMILION, figure_style, new_figure
 
 _COLUMNS = 4
 
 
+@figure_style()
 def plot_explanations(
     images: ArrayLike,
     predictions: ArrayLike,
@@ -34,7 +36,7 @@ def plot_explanations(
             `show_examples` accepts them.
         predictions: predicted class indices `[n]`, the classes that the maps explain.
         labels: true class indices `[n]`.
-        class_names: names by class index.
+        class_names: names by class index; any text, of which nothing is markup.
         cam: maps from `grad_cam`, `[n, height', width']`.
         saliency: maps from `input_saliency`, `[n, height, width]`.
 
@@ -60,9 +62,10 @@ def plot_explanations(
     heat = np.asarray(
         jax.image.resize(maps["cam"].astype(np.float32), (count, height, width), "linear")
     )
-    titles = [example_title(class_names, p, t) for p, t in zip(predicted, true, strict=True)]
-    longest = max(len(line) for title in titles for line in title.split("\n"))
-    font_size = min(FONT_SIZE, 0.9 * 72 * (COLUMN_WIDTH - 0.4) / _COLUMNS / (0.6 * longest))
+    names = figure_names(class_names)
+    titles = [example_title(names, p, t) for p, t in zip(predicted, true, strict=True)]
+    longest = max(text_width(line) for title in titles for line in title.split("\n"))
+    font_size = min(FONT_SIZE, 0.9 * 72 * (COLUMN_WIDTH - 0.4) / _COLUMNS / longest)
 
     fig = new_figure(COLUMN_WIDTH, 2.75)
     grid = fig.subplots(3, _COLUMNS, squeeze=False)

@@ -10,12 +10,14 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
 from ..validation import check_class_names, count_matrix
-from .style import COLUMN_WIDTH, FONT_SIZE, new_figure, style_axes
+from .names import figure_names, text_width
+from .style import COLUMN_WIDTH, FONT_SIZE, figure_style, new_figure, style_axes
 
 _COLUMN_CLASSES = 12  # largest number of classes that fits the column of a page
 _CROWDED = 30  # number of classes above which empty cells stay blank and names are vertical
 
 
+@figure_style()
 def plot_confusion_matrix(
     matrix: ArrayLike,
     *,
@@ -40,7 +42,8 @@ def plot_confusion_matrix(
         matrix: counts `[classes, classes]` from `confusion_matrix`.
         show_absolute: write the counts.
         show_normed: write the shares, in parentheses below the counts if both are shown.
-        class_names: one name per class; None uses the indices of the rows.
+        class_names: one name per class, any text, of which nothing is markup; None uses the
+            indices of the rows.
         colorbar: add the colour scale.
         hide_spines: leave out the frame.
         hide_ticks: leave out the ticks and the class names.
@@ -58,8 +61,10 @@ def plot_confusion_matrix(
         )
     counts = count_matrix(matrix)
     size = len(counts)
-    names = [str(index) for index in range(size)] if class_names is None else list(class_names)
-    check_class_names(names, size)
+    if class_names is None:
+        class_names = [str(index) for index in range(size)]
+    check_class_names(class_names, size)
+    names = figure_names(class_names)
     totals = counts.sum(axis=1, keepdims=True)
     shares = counts / np.maximum(totals, 1)
 
@@ -108,7 +113,9 @@ def plot_confusion_matrix(
         axes.set_xticks([])
         axes.set_yticks([])
     else:
-        tick_size = min(FONT_SIZE, 0.9 * cell)
+        # The longest name may take two fifths of the figure.
+        longest = max(map(text_width, names))
+        tick_size = min(FONT_SIZE, 0.9 * cell, 0.4 * 72 * min(figsize) / longest)
         short = max(map(len, names)) <= 2
         rotation = 0 if short and not crowded else 90 if crowded else 45
         axes.set_xticks(

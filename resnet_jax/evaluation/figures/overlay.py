@@ -9,11 +9,21 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
 
-from .style import COLUMN_WIDTH, CYCLE, FONT_SIZE, new_figure, style_axes
+from .names import figure_label, figure_names, text_width
+from .style import (
+    COLUMN_WIDTH,
+    CYCLE,
+    FONT_SIZE,
+    figure_style,
+    new_figure,
+    set_log_y,
+    style_axes,
+)
 
 _DASHES = ("-", (0, (4, 1.5)), (0, (1, 1)), (0, (5, 1.5, 1, 1.5)))
 
 
+@figure_style()
 def plot_overlay(
     curves: Mapping[str, tuple[ArrayLike, ArrayLike]],
     *,
@@ -28,7 +38,8 @@ def plot_overlay(
     dashes.
 
     Args:
-        curves: finite x and y of each curve, both `[points]`, by name.
+        curves: finite x and y of each curve, both `[points]`, by name; a name is any text, of
+            which nothing is markup.
         xlabel: label of the x-axis.
         ylabel: label of the y-axis.
         log_y: make the y-axis logarithmic; every y must be above 0.
@@ -64,20 +75,30 @@ def plot_overlay(
             drawstyle="steps-post" if steps else "default",
             marker="o" if len(values) == 1 else None,
             markersize=3,
-            label=name,
         )
     if log_y:
-        axes.set_yscale("log")
+        set_log_y(axes)
     axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True, min_n_ticks=1))
-    axes.set_xlabel(xlabel)
-    axes.set_ylabel(ylabel)
+    axes.set_xlabel(figure_label(xlabel))
+    axes.set_ylabel(figure_label(ylabel))
     axes.grid(axis="y", color="0.88", linewidth=0.5)
     axes.set_axisbelow(True)
     if len(curves) > 1:
         # Below the diagram, the legend hides no curve, however many there are.
-        longest = max(map(len, curves))
-        columns = max(1, min(len(curves), 48 // (longest + 6)))
-        fig.legend(loc="outside lower center", ncols=columns, fontsize=FONT_SIZE, frameon=False)
+        names = figure_names(curves)
+        longest = max(map(text_width, names))
+        columns = max(1, min(len(curves), int(28.8 // (longest + 3.6))))
+        legend = fig.legend(
+            axes.lines,
+            [str(number) for number in range(len(names))],
+            loc="outside lower center",
+            ncols=columns,
+            fontsize=FONT_SIZE,
+            frameon=False,
+        )
+        # A legend leaves out curves whose names begin with an underscore or are empty.
+        for text, name in zip(legend.get_texts(), names, strict=True):
+            text.set_text(name)
         rows = -(-len(curves) // columns)
         fig.set_figheight(2.4 + 0.16 * rows)
     style_axes(axes)

@@ -6,9 +6,20 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from ..reliability import Calibration
-from .style import BLUE, COLUMN_WIDTH, FONT_SIZE, SKY_BLUE, VERMILION, new_figure, style_axes
+from .style import (
+    BLUE,
+    COLUMN_WIDTH,
+    FONT_SIZE,
+    SKY_BLUE,
+    VERMILION,
+    figure_style,
+    new_figure,
+    set_log_y,
+    style_axes,
+)
 
 
+@figure_style()
 def plot_calibration(result: Calibration) -> Figure:
     """Plot the accuracy of each bin over its confidence, with the number of predictions below.
 
@@ -56,7 +67,7 @@ def plot_calibration(result: Calibration) -> Figure:
         linewidth=0.4,
     )
     # Most predictions are confident; only a logarithmic scale shows the others beside them.
-    counts.set_yscale("log")
+    set_log_y(counts)
     counts.set_ylim(0.7, 2 * result.counts.max())
     counts.set_ylabel("Count")
     counts.set_xlabel("Confidence")

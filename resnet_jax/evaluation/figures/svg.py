@@ -8,6 +8,8 @@ import re
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
+from .style import style_of
+
 # The page's CSS variable for each neutral colour of the figures.
 _THEME = {"#000000": "--ink", "#ffffff": "--paper", "#e0e0e0": "--rule"}
 
@@ -24,7 +26,7 @@ def inline_svg(fig: Figure, *, name: str) -> str:
         name: prefix of the ids, which distinguishes them from those of other figures on the page.
     """
     buffer = io.StringIO()
-    with rc_context({"svg.fonttype": "none", "svg.hashsalt": name}):
+    with style_of(fig), rc_context({"svg.fonttype": "none", "svg.hashsalt": name}):
         fig.savefig(
             buffer,
             format="svg",
@@ -33,9 +35,21 @@ def inline_svg(fig: Figure, *, name: str) -> str:
     text = buffer.getvalue()
     text = text[text.index("<svg") :].strip()
     text = re.sub(r' (width|height)="[\d.]+pt"', "", text, count=2)
-    text = re.sub(r'\bid="', f'id="{name}-', text)
-    text = re.sub(r'(url\(#|href="#)', rf"\g<1>{name}-", text)
-    for color, variable in _THEME.items():
-        text = text.replace(color, f"var({variable}, {color})")
+    # Tags alone; text between them may look like an attribute or a colour.
+    text = re.sub(r"<[^>]*>", lambda tag: _in_page(tag[0], name), text)
     # Matplotlib does not write the default fill, which is black.
     return text.replace("<svg ", f'<svg aria-hidden="true" fill="var(--ink, {"#000000"})" ', 1)
+
+
+def _in_page(tag: str, name: str) -> str:
+    """Return a tag with the ids and colours of the page.
+
+    Args:
+        tag: a tag of the element.
+        name: prefix of the ids.
+    """
+    tag = re.sub(r'\bid="', f'id="{name}-', tag)
+    tag = re.sub(r'(url\(#|href="#)', rf"\g<1>{name}-", tag)
+    for color, variable in _THEME.items():
+        tag = tag.replace(color, f"var({variable}, {color})")
+    return tag
