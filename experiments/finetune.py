@@ -25,11 +25,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import jax
 
-from resnet_jax.data import DATASETS, Dataset, load_image_folder
+from resnet_jax.data import DATASETS, MAX_PIXELS, FolderFacts, load_image_folder
 from resnet_jax.models import (
     STAGES,
     ResNet,
@@ -39,7 +39,7 @@ from resnet_jax.models import (
     stage_of,
     stages_up_to,
 )
-from resnet_jax.run import DataFacts, FitConfig
+from resnet_jax.run import DataFacts, FitConfig, processes, steps_per_epoch
 from resnet_jax.storage import one_line
 
 from . import cli
@@ -47,6 +47,7 @@ from .flat import Free
 from .job import IMAGENET_MEAN, IMAGENET_STD, Built, CreateModel, Job
 from .options import ImageOptions
 from .run_options import RunOptions
+from .streams import tell
 from .train import run_command
 from .training_options import OptimizerOptions, TrainingOptions
 
@@ -99,36 +100,56 @@ class WeightOptions:
         return {**rates, "head": 1.0, **dict.fromkeys(self.frozen, 0.0)}
 
 
+class Statistics(NamedTuple):
+    """What images are normalised by.
+
+    Attributes:
+        mean: mean of each channel, as a fraction of the full scale.
+        std: standard deviation of each channel, as a fraction of the full scale.
+    """
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+
 @dataclass(frozen=True)
 class FolderOptions:
     """The folder of images."""
 
     data_dir: Free[Path]
     """The image folder."""
+    max_megapixels: Free[float] = MAX_PIXELS / 1e6
+    """Millions of pixels that an image may have; a small file may unpack to very many."""
     normalise: Normalise = "auto"
     """Statistics that the weights expect; auto is imagenet for RGB and data (yours) for grey."""
 
-    def statistics(self, dataset: Dataset) -> Dataset:
-        """Return the data set with the mean and deviation that its images are normalised by.
+    def check(self) -> None:
+        """Raise a `ValueError` for a number of pixels out of range."""
+        if not (self.max_megapixels > 0 and math.isfinite(self.max_megapixels)):
+            raise ValueError(
+                f"`max_megapixels` (={self.max_megapixels}) must be finite and above 0"
+            )
+
+    def statistics(self, channels: int) -> Statistics | None:
+        """Return the mean and deviation that images are normalised by; None for their own.
 
         Args:
-            dataset: the images, with their own statistics.
+            channels: number of channels of the images.
 
         Raises:
             ValueError: if the statistics are of another number of channels.
         """
-        channels = len(dataset.mean)
         name = self.normalise
         if name == "data" or (name == "auto" and channels != 3):
-            return dataset
+            return None
         spec = DATASETS.get(name)
-        mean, std = (spec.mean, spec.std) if spec else (IMAGENET_MEAN, IMAGENET_STD)
-        if len(mean) != channels:
+        found = Statistics(spec.mean, spec.std) if spec else Statistics(IMAGENET_MEAN, IMAGENET_STD)
+        if len(found.mean) != channels:
             raise ValueError(
-                f"`normalise` (={name!r}) is for {len(mean)} channels, but `weights` take "
+                f"`normalise` (={name!r}) is for {len(found.mean)} channels, but `weights` take "
                 f"{channels}; try --normalise data"
             )
-        return replace(dataset, mean=mean, std=std)
+        return found
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,6 +184,7 @@ class FineTune(Job):
         """
         config = super().check()
         self.weights.check()
+        self.folder.check()
         return config
 
     def build(self, create_model: CreateModel | None = None) -> Built:
@@ -182,11 +204,20 @@ class FineTune(Job):
             raise ValueError(
                 f"`weights` (={self.weights.weights}) take {channels} channels, not 1 or 3"
             )
+        # What can be refused is refused before the images are read.
+        statistics = self.folder.statistics(channels)
         side = self.images.resize
         data = load_image_folder(
-            self.folder.data_dir, side=side, channels=channels, seed=self.training.seed
+            self.folder.data_dir,
+            side=side,
+            channels=channels,
+            seed=self.training.seed,
+            max_pixels=max(1, round(self.folder.max_megapixels * 1e6)),
+            on_found=self._check_found,
         )
-        dataset = self.folder.statistics(data.dataset)
+        dataset = data.dataset
+        if statistics is not None:
+            dataset = replace(dataset, mean=statistics.mean, std=statistics.std)
         model = make(len(dataset.class_names))
         task = self.build_task(
             dataset,
@@ -199,6 +230,17 @@ class FineTune(Job):
         # No registry knows these images.
         facts = DataFacts(dataset.class_names, side, dataset.mean, dataset.std)
         return Built(task, dataset, facts)
+
+    def _check_found(self, facts: FolderFacts) -> None:
+        """Print what the folder holds, on standard error, once for all processes.
+
+        Raises:
+            ValueError: if it has fewer training images than a batch.
+        """
+        if processes.is_first():
+            for line in facts.lines:
+                tell(line)
+        steps_per_epoch(sum(facts.counts["train"]), self.training.batch_size)
 
     def _read_weights(self, model: ResNet) -> Mapping[str, Any]:
         """Return the variables to start from, with a new head.

@@ -14,6 +14,7 @@ from .datasets import DATASETS, DatasetSpec, load_dataset
 from .image_files import MAX_PIXELS, ImageFileError, read_images
 from .image_search import FoundImages, find_images
 from .sources.folder import ImageFolder, load_image_folder
+from .sources.folder_facts import FolderFacts
 from .split import split_indices
 from .transforms import Transform
 
@@ -26,6 +27,7 @@ __all__ = [
     "Dataset",
     "DatasetError",
     "DatasetSpec",
+    "FolderFacts",
     "FoundImages",
     "ImageFileError",
     "ImageFolder",

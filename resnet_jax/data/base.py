@@ -113,7 +113,10 @@ class Dataset:
 def array_digest(array: np.ndarray) -> str:
     """Return the SHA-256 of an array's type, shape and contents, in hexadecimal."""
     digest = hashlib.sha256(f"{array.dtype.str} {array.shape}\n".encode())
-    digest.update(np.ascontiguousarray(array).data)
+    # An array in order is read where it is; of another, one row at a time is copied.
+    rows = (array,) if array.flags.c_contiguous else array
+    for row in rows:
+        digest.update(np.ascontiguousarray(row).data)
     return digest.hexdigest()
 
 

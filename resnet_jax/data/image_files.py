@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 import os
-import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 
-from ..storage import one_line
+from .image_decoding import MAX_PIXELS, ImageFileError, check_header, decode, pillow_settings
+from .progress import Advance
 
-MAX_PIXELS = 89_478_485
-"""Most pixels an image may have: a small file may unpack to very many. Above it Pillow warns."""
+Argument = TypeVar("Argument")
+Result = TypeVar("Result")
 
-# Pillow decodes these itself; for others it may start programs (EPS).
-_FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "PPM")
 _MODES = {1: "L", 3: "RGB"}
-
-
-class ImageFileError(ValueError):
-    """A file that is not an intact image of a known kind; the message names it and says why."""
+_AT_A_TIME = 256
 
 
 def read_images(
@@ -30,12 +27,15 @@ def read_images(
 ) -> list[np.ndarray | ImageFileError]:
     """Read image files, several at a time, and resize each to a square.
 
-    The first frame of each file is taken, turned as its EXIF orientation says, laid over white
-    where it is transparent, converted to grey (by ITU-R 601) or RGB as `channels` asks, and resized
-    with Pillow's bilinear filter without keeping its proportions, as `Transform` does.
+    The first frame of each file is taken, laid over white where it is transparent, converted to
+    grey (by ITU-R 601) or RGB as `channels` asks, turned as its EXIF orientation says, and resized
+    with Pillow's bilinear filter without keeping its proportions, as `Transform` does. Of samples
+    with more than 8 bits the upper 8 are taken; a file with 16 that uses the lowest alone is an
+    error.
 
     Args:
-        paths: PNG, JPEG, WebP, GIF, BMP or PNM files, whatever their names.
+        paths: files of the formats in `image_formats`, such as PNG, JPEG, WebP and TIFF; most are
+            known by their contents, whatever their names.
         channels: 1 or 3.
         side: height and width of the results, in pixels.
         max_pixels: most pixels that a file may have.
@@ -45,66 +45,103 @@ def read_images(
         is of another kind, or has more than `max_pixels` pixels.
 
     Raises:
-        ValueError: if `channels` or `side` is out of range.
+        ValueError: if `channels`, `side` or `max_pixels` is out of range.
     """
     if channels not in _MODES:
         raise ValueError(f"`channels` (={channels}) must be 1 or 3")
-    if side < 1:
-        raise ValueError(f"`side` (={side}) must be at least 1")
+    for name, value in (("side", side), ("max_pixels", max_pixels)):
+        if value < 1:
+            raise ValueError(f"`{name}` (={value}) must be at least 1")
+    read = partial(_read, channels=channels, side=side, max_pixels=max_pixels)
+    return _in_threads(read, paths)
 
-    def read(path: Path) -> np.ndarray | ImageFileError:
+
+def read_into(
+    images: np.ndarray,
+    paths: Sequence[str | Path],
+    *,
+    max_pixels: int = MAX_PIXELS,
+    advance: Advance = lambda amount, /: None,
+) -> list[ImageFileError]:
+    """Read image files as `read_images` does, straight into an array.
+
+    Args:
+        images: uint8 `[n, side, side, channels]`, where they go.
+        paths: the n files.
+        max_pixels: most pixels that a file may have.
+        advance: is told now and then how many more files are done.
+
+    Returns:
+        What is wrong with files; the images of these are not written.
+    """
+    side, channels = images.shape[2:]
+
+    def read(index: int) -> ImageFileError | None:
+        image = _read(Path(paths[index]), channels, side, max_pixels)
+        if isinstance(image, ImageFileError):
+            return image
+        images[index] = image
+        return None
+
+    return _errors(_in_threads(read, range(len(paths)), advance))
+
+
+def check_headers(
+    paths: Sequence[str | Path],
+    *,
+    max_pixels: int = MAX_PIXELS,
+    advance: Advance = lambda amount, /: None,
+) -> list[ImageFileError]:
+    """Find the files that are no images or too large, by their beginnings.
+
+    Args:
+        paths: the files.
+        max_pixels: most pixels that a file may have.
+        advance: is told now and then how many more files are done.
+
+    Returns:
+        What is wrong with them, in their order.
+    """
+
+    def check(path: str | Path) -> ImageFileError | None:
         try:
-            return _read(path, channels, side, max_pixels)
+            check_header(Path(path), max_pixels)
         except ImageFileError as error:
-            return error
+            return _without_frames(error)
+        return None
 
-    # None of Pillow's warnings matters here: too many pixels are an error. They are silenced
-    # around the threads, not in each, because the filters belong to the process.
-    with (
-        warnings.catch_warnings(action="ignore"),
-        ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool,
-    ):
-        return list(pool.map(read, paths))
+    return _errors(_in_threads(check, paths, advance))
 
 
-def _read(path: Path, channels: int, side: int, max_pixels: int) -> np.ndarray:
-    if not path.is_file():
-        kind = "a folder" if path.is_dir() else "not a file" if path.exists() else "missing"
-        raise ImageFileError(f"{path} is {kind}")
+def _errors(results: Iterable[ImageFileError | None]) -> list[ImageFileError]:
+    return [result for result in results if result is not None]
+
+
+def _in_threads(
+    function: Callable[[Argument], Result],
+    arguments: Sequence[Argument],
+    advance: Advance = lambda amount, /: None,
+) -> list[Result]:
+    """Return the results of a function for each argument, in their order, several at a time."""
+    results: list[Result] = []
+    with pillow_settings(), ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
+        for start in range(0, len(arguments), _AT_A_TIME):
+            chunk = arguments[start : start + _AT_A_TIME]
+            results += pool.map(function, chunk)
+            advance(len(chunk))
+    return results
+
+
+def _read(path: Path, channels: int, side: int, max_pixels: int) -> np.ndarray | ImageFileError:
     try:
-        with Image.open(path, formats=_FORMATS) as image:
-            pixels = image.width * image.height
-            if pixels > max_pixels:
-                raise ImageFileError(
-                    f"{path} has {pixels:,} pixels, more than the {max_pixels:,} allowed"
-                )
-            image.load()
-            plain = _to_mode(ImageOps.exif_transpose(image), _MODES[channels])
-    except ImageFileError:
-        raise
-    except UnidentifiedImageError as error:
-        kinds = ", ".join(_FORMATS)
-        raise ImageFileError(f"{path} is none of {kinds}, or its beginning is damaged") from error
-    except Exception as error:  # decoders raise many kinds for damaged bytes
-        raise ImageFileError(f"{path} cannot be read as an image: {one_line(error)}") from error
+        plain = decode(path, _MODES[channels], max_pixels)
+    except ImageFileError as error:
+        return _without_frames(error)
     if plain.size != (side, side):
         plain = plain.resize((side, side), Image.Resampling.BILINEAR)
     return np.asarray(plain).reshape(side, side, channels)
 
 
-def _to_mode(image: Image.Image, mode: str) -> Image.Image:
-    """Convert an image of any 8- or 16-bit mode to `L` or `RGB`.
-
-    Raises:
-        ValueError: if its pixels have more than 16 bits.
-    """
-    if image.mode.startswith("I;16"):
-        # Pillow's own conversion would cut off what is above 255.
-        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
-    if image.mode in ("I", "F"):
-        raise ValueError("it has 32 bits per pixel; save it with 8")
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        white = Image.new("RGBA", image.size, (255, 255, 255, 255))
-        image = Image.alpha_composite(white, image)
-    return image.convert(mode)
+def _without_frames(error: ImageFileError) -> ImageFileError:
+    """Return the error without its traceback, whose frames would keep pixels in memory."""
+    return ImageFileError(*error.args)

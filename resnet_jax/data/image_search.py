@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from ..storage import printable_name
 from .image_formats import SUFFIXES
-from .names import printable
 
 # What file servers, systems and tools leave beside the files of their users.
 _SYSTEM_NAMES = frozenset(
@@ -33,10 +33,10 @@ _SYSTEM_NAMES = frozenset(
         "thumbs.db",
     }
 )
-_HIDDEN = "hidden or system files"
-_BROKEN = "broken links"
-_REPEATED = "links to folders that are found already"
-_UNREADABLE = "unreadable folders"
+HIDDEN = "hidden or system files"
+BROKEN = "broken links"
+REPEATED = "links to folders that are found already"
+UNREADABLE = "unreadable folders"
 _SPECIAL = "special files"
 _NO_SUFFIX = "files without a suffix"
 _SHOWN = 3
@@ -93,12 +93,12 @@ def summarise(passed_over: Mapping[str, Iterable[Path]]) -> str:
     counts = Counter({kind: len(paths) for kind, paths in listed.items()})
     parts = []
     for kind, count in counts.most_common(_SHOWN_KINDS):
-        names = ", ".join(printable(path.name) for path in listed[kind][:_SHOWN])
-        parts.append(f"{count:,} {kind} ({names}{', …' if count > _SHOWN else ''})")
+        names = ", ".join(printable_name(path.name) for path in listed[kind][:_SHOWN])
+        parts.append(f"{kind}: {count:,} ({names}{', …' if count > _SHOWN else ''})")
     rest = len(counts) - len(parts)
     if rest > 0:
         total = sum(counts.values()) - sum(n for _, n in counts.most_common(_SHOWN_KINDS))
-        parts.append(f"{total:,} of {rest} other kinds")
+        parts.append(f"{rest} other kinds: {total:,}")
     return f"passed over {'; '.join(parts)}" if parts else ""
 
 
@@ -133,7 +133,7 @@ class _Search:
             real = Path(os.path.realpath(start))
             above = any(other.is_relative_to(real) for other in starts)
             if above or real in self._searched:
-                self._pass_over(_REPEATED, start)
+                self._pass_over(REPEATED, start)
                 continue
             starts.append(real)
             linked += self._walk_without_links(start, real)
@@ -145,19 +145,19 @@ class _Search:
         while folders:
             folder, real = folders.pop()
             if real in self._searched:
-                self._pass_over(_REPEATED, folder)
+                self._pass_over(REPEATED, folder)
                 continue
             self._searched.add(real)
             try:
                 with os.scandir(folder) as entries:
                     found = sorted(entries, key=lambda entry: entry.name)
             except OSError:
-                self._pass_over(_UNREADABLE, folder)
+                self._pass_over(UNREADABLE, folder)
                 continue
             for entry in found:
                 path = folder / entry.name
                 if is_system_name(entry.name):
-                    self._pass_over(_HIDDEN, path)
+                    self._pass_over(HIDDEN, path)
                 elif _is(entry, "is_dir"):
                     if entry.is_symlink():
                         linked.append(path)
@@ -166,7 +166,7 @@ class _Search:
                 elif _is(entry, "is_file"):
                     self._add_file(path)
                 else:
-                    self._pass_over(_BROKEN if entry.is_symlink() else _SPECIAL, path)
+                    self._pass_over(BROKEN if entry.is_symlink() else _SPECIAL, path)
         return sorted(linked)
 
     def _add_file(self, path: Path) -> None:
@@ -174,7 +174,7 @@ class _Search:
         if suffix in SUFFIXES:
             self.paths.append(path)
         else:
-            self._pass_over(f"{printable(suffix)} files" if suffix else _NO_SUFFIX, path)
+            self._pass_over(f"{printable_name(suffix)} files" if suffix else _NO_SUFFIX, path)
 
     def _pass_over(self, kind: str, path: Path) -> None:
         self.passed_over.setdefault(kind, []).append(path)

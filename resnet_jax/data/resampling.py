@@ -1,9 +1,11 @@
-"""Interpolation weights of Pillow's bilinear resize, in its own fixed-point arithmetic."""
+"""Interpolation weights of Pillow's resize, in its own fixed-point arithmetic."""
 
 from __future__ import annotations
 
 import functools
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -23,38 +25,84 @@ class Taps(NamedTuple):
     weights: np.ndarray
 
 
+class Filter(NamedTuple):
+    """A symmetric interpolation filter.
+
+    Attributes:
+        support: distance in pixels beyond which it is zero.
+        weight: the filter, of float64 distances.
+    """
+
+    support: float
+    weight: Callable[[np.ndarray], np.ndarray]
+
+
+def _triangle(x: np.ndarray) -> np.ndarray:
+    return np.maximum(0.0, 1.0 - np.abs(x))
+
+
+def _cubic(x: np.ndarray) -> np.ndarray:
+    # Keys' convolution with a = -1/2.
+    x, a = np.abs(x), -0.5
+    near = ((a + 2.0) * x - (a + 3.0)) * x * x + 1
+    far = (((x - 5) * x + 8) * x - 4) * a
+    return np.where(x < 1.0, near, np.where(x < 2.0, far, 0.0))
+
+
+def _lanczos(x: np.ndarray) -> np.ndarray:
+    return np.where(np.abs(x) < 3.0, np.sinc(x) * np.sinc(x / 3), 0.0)
+
+
+Interpolation = Literal["bilinear", "bicubic", "lanczos"]
+"""Name of a filter."""
+
+FILTERS: Mapping[str, Filter] = MappingProxyType(
+    {
+        "bilinear": Filter(1.0, _triangle),
+        "bicubic": Filter(2.0, _cubic),
+        "lanczos": Filter(3.0, _lanczos),
+    }
+)
+"""The filters by name; they widen when an image shrinks, so that nothing is aliased."""
+
+
 @functools.lru_cache(maxsize=32)
-def bilinear_taps(source: int, target: int) -> Taps:
-    """Return the weights of Pillow's `BILINEAR` filter along one axis.
+def resampling_taps(source: int, target: int, interpolation: Interpolation = "bilinear") -> Taps:
+    """Return the weights of a filter of Pillow along one axis.
 
     Pixel centres are at half positions. Output `i` is centred at `c = (i + 1/2) · s` with
-    `s = source / target`; source pixel `j` weighs `max(0, 1 - |j + 1/2 - c| / max(s, 1))`, so the
-    triangle widens when the image shrinks. The weights of an output are normalised to sum to one
+    `s = source / target`; source pixel `j` weighs `filter((j + 1/2 - c) / max(s, 1))`, so the
+    filter widens when the image shrinks. The weights of an output are normalised to sum to one
     and then rounded to 22 bits, as Pillow does for 8-bit images.
 
     Args:
         source: pixels of the source along the axis.
         target: pixels of the result along the axis.
+        interpolation: the filter.
 
     References:
         Pillow, src/libImaging/Resample.c (`precompute_coeffs`, `normalize_coeffs_8bpc`).
 
-    >>> bilinear_taps(2, 4).first.tolist()
+    >>> resampling_taps(2, 4).first.tolist()
     [0, 0, 0, 0]
-    >>> (bilinear_taps(2, 4).weights / 2**WEIGHT_BITS).tolist()
+    >>> (resampling_taps(2, 4).weights / 2**WEIGHT_BITS).tolist()
     [[1.0, 0.0], [0.75, 0.25], [0.25, 0.75], [0.0, 1.0]]
     """
     scale = source / target
-    support = max(scale, 1.0)
+    stretch = max(scale, 1.0)
+    support = FILTERS[interpolation].support * stretch
     dense = np.zeros((target, source), np.int64)
     for i in range(target):
         centre = (i + 0.5) * scale
         low = max(int(centre - support + 0.5), 0)
         high = min(int(centre + support + 0.5), source)
-        weights = np.maximum(0.0, 1.0 - np.abs(np.arange(low, high) - centre + 0.5) / support)
-        dense[i, low:high] = np.floor(weights / weights.sum() * 2**WEIGHT_BITS + 0.5)
+        distances = (np.arange(low, high) - centre + 0.5) * (1.0 / stretch)
+        weights = FILTERS[interpolation].weight(distances)
+        # The sum from left to right, as a loop in C adds; NumPy's own adds pairs.
+        scaled = weights / weights.cumsum()[-1] * 2**WEIGHT_BITS
+        dense[i, low:high] = np.trunc(scaled + np.copysign(0.5, scaled))
 
-    used = dense > 0
+    used = dense != 0
     first = used.argmax(axis=1)
     last = source - 1 - used[:, ::-1].argmax(axis=1)
     taps = int((last - first).max()) + 1

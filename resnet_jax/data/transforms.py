@@ -9,15 +9,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .resampling import WEIGHT_BITS, bilinear_taps
+from .resampling import FILTERS, WEIGHT_BITS, Interpolation, resampling_taps
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Transform:
-    """Bilinear resize to a square, crop, scale to [0, 1] and normalise each channel.
+    """Resize, crop to a square, scale to [0, 1] and normalise each channel.
 
-    The resized pixels are Pillow's, bit for bit: the same half-pixel centres, the same triangle
-    filter, a horizontal and then a vertical pass, each in 22-bit fixed point and rounded to 8 bits.
+    The resized pixels are Pillow's, bit for bit: the same half-pixel centres, the same filters, a
+    horizontal and then a vertical pass, each in 22-bit fixed point and rounded to 8 bits.
     (Pillow 13 swaps the passes of an oblong image whose height shrinks more than its width.)
     Integers make that exact on every backend, whatever its matrix precision. Only the rows and
     columns inside the crop are computed, so the resized image is never made as a whole.
@@ -26,11 +26,12 @@ class Transform:
 
     Args:
         source: height and width of the images, in pixels.
-        resize: height and width after the resize, in pixels. An image of that size is not
-            resampled.
+        resize: height and width after the resize, in pixels; one number for both. An image of
+            that size is not resampled.
         crop: height and width of the result, in pixels.
         mean: mean of each channel, as a fraction of the full scale.
         std: standard deviation of each channel, as a fraction of the full scale.
+        interpolation: filter of the resize: `"bilinear"`, `"bicubic"` or `"lanczos"`.
 
     Raises:
         ValueError: if an argument is out of range.
@@ -42,19 +43,24 @@ class Transform:
     """
 
     source: tuple[int, int]
-    resize: int = 120
+    resize: int | tuple[int, int] = 120
     crop: int = 110
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    interpolation: Interpolation = "bilinear"
 
     def __post_init__(self) -> None:
         if len(self.source) != 2 or min(self.source) < 1:
             raise ValueError(f"`source` (={self.source}) must be a positive height and width")
-        for name in ("resize", "crop"):
-            if getattr(self, name) < 1:
+        for name, value in {"resize": min(self.resized), "crop": self.crop}.items():
+            if value < 1:
                 raise ValueError(f"`{name}` (={getattr(self, name)}) must be at least 1")
-        if self.crop > self.resize:
+        if self.crop > min(self.resized):
             raise ValueError(f"`crop` (={self.crop}) must not exceed `resize` (={self.resize})")
+        if self.interpolation not in FILTERS:
+            raise ValueError(
+                f"`interpolation` (={self.interpolation!r}) must be one of {', '.join(FILTERS)}"
+            )
         if not self.mean or len(self.mean) != len(self.std):
             raise ValueError(
                 f"`mean` (={self.mean}) and `std` (={self.std}) must have one entry per channel"
@@ -63,6 +69,11 @@ class Transform:
             raise ValueError(f"`mean` (={self.mean}) must be finite")
         if not all(math.isfinite(value) and value > 0 for value in self.std):
             raise ValueError(f"`std` (={self.std}) must be positive")
+
+    @property
+    def resized(self) -> tuple[int, int]:
+        """Height and width after the resize, in pixels."""
+        return self.resize if isinstance(self.resize, tuple) else (self.resize, self.resize)
 
     def random(self, images: jax.Array, key: jax.Array) -> jax.Array:
         """Crop each image at a place of its own, drawn uniformly.
@@ -84,8 +95,9 @@ class Transform:
         if key.shape not in ((), images.shape[:1]):
             raise ValueError(f"`key` has shape {key.shape}; expected () or {images.shape[:1]}")
         keys = jax.random.split(key, images.shape[0]) if key.ndim == 0 else key
-        places = self.resize - self.crop + 1
-        return self.at(images, jax.vmap(lambda k: jax.random.randint(k, (2,), 0, places))(keys))
+        places = jnp.array(self.resized, jnp.int32) - self.crop + 1
+        draw = jax.vmap(lambda k: jax.random.randint(k, (2,), 0, places, jnp.int32))
+        return self.at(images, draw(keys))
 
     def center(self, images: jax.Array) -> jax.Array:
         """Crop each image in the middle; half a pixel rounds to even, as torchvision's CenterCrop.
@@ -96,8 +108,8 @@ class Transform:
         Returns:
             float32 `[batch, crop, crop, channels]`.
         """
-        offset = round((self.resize - self.crop) / 2)
-        return self.at(images, jnp.full((images.shape[0], 2), offset, jnp.int32))
+        offsets = [round((side - self.crop) / 2) for side in self.resized]
+        return self.at(images, jnp.tile(jnp.array(offsets, jnp.int32), (images.shape[0], 1)))
 
     def at(self, images: jax.Array, offsets: jax.Array) -> jax.Array:
         """Crop each image at a given place.
@@ -105,7 +117,7 @@ class Transform:
         Args:
             images: uint8 `[batch, height, width, channels]`.
             offsets: int32 `[batch, 2]`, row and column of the crop's upper left corner in the
-                resized image, from 0 to `resize - crop`.
+                resized image, from 0 to `resized - crop`.
 
         Returns:
             float32 `[batch, crop, crop, channels]`.
@@ -146,10 +158,10 @@ class Transform:
         x = image.astype(jnp.int32).transpose(1, 0, 2).reshape(width, height * channels)
         # A loop that is not unrolled keeps XLA from computing this pass again for every tap of
         # the second, into which it would fuse it.
-        x = _resample(x, self.resize, offset[1], self.crop, unroll=False)
+        x = self._resample(x, 1, offset, unroll=False)
         x = x.reshape(self.crop, height, channels).transpose(1, 0, 2)
         x = x.reshape(height, self.crop * channels)
-        x = _resample(x, self.resize, offset[0], self.crop, unroll=True)
+        x = self._resample(x, 0, offset, unroll=True)
         return x.reshape(self.crop, self.crop, channels)
 
     def _normalise(self, pixels: jax.Array) -> jax.Array:
@@ -159,21 +171,23 @@ class Transform:
         shift = (-np.asarray(self.mean, np.float64) / std).astype(np.float32).reshape(1, 1, 1, -1)
         return pixels.astype(jnp.float32) * scale + shift
 
+    def _resample(self, x: jax.Array, axis: int, offset: jax.Array, *, unroll: bool) -> jax.Array:
+        """Resize the first axis of int32 `[source, n]`, which is an image's `axis`, and crop."""
+        source, target, start = x.shape[0], self.resized[axis], offset[axis]
+        if source == target:
+            return jax.lax.dynamic_slice_in_dim(x, start, self.crop)
+        taps = resampling_taps(source, target, self.interpolation)
+        first, weights = (
+            jax.lax.dynamic_slice_in_dim(jnp.asarray(t), start, self.crop) for t in taps
+        )
 
-def _resample(
-    x: jax.Array, target: int, offset: jax.Array, size: int, *, unroll: bool
-) -> jax.Array:
-    """Resize the first axis of int32 `[source, n]`; keep `size` places from `offset` on."""
-    source = x.shape[0]
-    if source == target:
-        return jax.lax.dynamic_slice_in_dim(x, offset, size)
-    taps = bilinear_taps(source, target)
-    first, weights = (jax.lax.dynamic_slice_in_dim(jnp.asarray(t), offset, size) for t in taps)
+        def add_tap(tap: int | jax.Array, total: jax.Array) -> jax.Array:
+            weight = jax.lax.dynamic_index_in_dim(weights, tap, axis=1)  # [crop, 1]
+            return total + x.at[first + tap].get(mode="promise_in_bounds") * weight
 
-    def add_tap(tap: int | jax.Array, total: jax.Array) -> jax.Array:
-        weight = jax.lax.dynamic_index_in_dim(weights, tap, axis=1)  # [size, 1]
-        return total + x.at[first + tap].get(mode="promise_in_bounds") * weight
-
-    half = jnp.full((size, x.shape[1]), 1 << (WEIGHT_BITS - 1), jnp.int32)  # rounds halves up
-    total = jax.lax.fori_loop(0, taps.weights.shape[1], add_tap, half, unroll=unroll)
-    return total >> WEIGHT_BITS
+        # Half of the last bit that stays rounds halves up.
+        half = jnp.full((self.crop, x.shape[1]), 1 << (WEIGHT_BITS - 1), jnp.int32)
+        total = jax.lax.fori_loop(0, taps.weights.shape[1], add_tap, half, unroll=unroll)
+        pixels = total >> WEIGHT_BITS
+        # Only a triangle has no negative weights.
+        return pixels if self.interpolation == "bilinear" else pixels.clip(0, 255)

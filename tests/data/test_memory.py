@@ -2,7 +2,7 @@
 
 import pytest
 
-from resnet_jax.data import DatasetError
+from resnet_jax.data import DatasetError, load_image_folder
 from resnet_jax.data.memory import available_memory, check_memory
 
 MEMINFO = "MemTotal: 9000 kB\nMemAvailable: 4000 kB\nSwapFree: 1000 kB\nHugePages_Total: 0\n"
@@ -55,6 +55,16 @@ def test_a_control_group_of_the_first_version(system):
         sys__fs__cgroup__memory__a__memory_DOT_usage_in_bytes="300\n",
     )
     assert available_memory(root) == 700
+
+
+def test_an_image_folder_without_room(tmp_path):
+    """It is refused before a file is opened: these hold no images."""
+    for name in ("cat", "dog"):
+        (tmp_path / name).mkdir()
+        for index in range(3):
+            (tmp_path / name / f"{index}.png").touch()
+    with pytest.raises(DatasetError, match=r"6 images of 1000000 x 1000000 pixels with 3 channels"):
+        load_image_folder(tmp_path, side=10**6)
 
 
 def test_images_without_room():

@@ -135,6 +135,24 @@ def test_channels_and_normalisation_are_the_weights(weights, images, file, norma
     assert logits.shape == (1, 2)
 
 
+def test_what_was_found_is_printed(weights, tmp_path, capsys):
+    for part, count in (("Training", 4), ("TEST", 1)):
+        for name in ("cat", "dog"):
+            folder = tmp_path / part / name
+            folder.mkdir(parents=True)
+            for number in range(count):
+                Image.linear_gradient("L").save(folder / f"{number}.png")
+    (tmp_path / "Training" / "cat" / "5.heic").touch()
+    config_of(weights, tmp_path, "--batch-size", "2").build()
+    assert capsys.readouterr().err.splitlines()[:5] == [
+        f"{tmp_path} has 2 classes: cat, dog",
+        "train: 6 images (cat 3, dog 3)",
+        "valid: 2 images, split off the training images (cat 1, dog 1)",
+        "test: 2 images (cat 1, dog 1)",
+        "passed over .heic files: 1 (5.heic)",
+    ]
+
+
 MISTAKES = {
     "--freeze layer5": r"`freeze` \(='layer5'\) must be one of none, stem, ",
     "--normalise mine": r"`normalise` \(='mine'\) must be one of auto, imagenet, ",
@@ -146,6 +164,8 @@ MISTAKES = {
     "--weights none.txt": r"must end in .safetensors, .pth or .pt",
     "--normalise imagenet": r"`normalise` \(='imagenet'\) is for 3 channels, but .* take 1",
     "--base-planes 5 --stem imagenet": r"`weights` .* cannot be used for `variant` .*conv1.weight",
+    "--max-megapixels 0": r"`max_megapixels` \(=0.0\) must be finite and above 0",
+    "--max-megapixels 1e-5": r"50 of 50 images .* has 64 pixels, more than the 10 allowed",
     "--data-dir none": r"`data_dir` \(=none\) does not exist; expected image files in",
     "--data-dir empty": r"`data_dir` \(=empty\) has no class folders",
     "--data-dir single": r"`data_dir` \(=single\) has 1 class folder",
@@ -162,7 +182,9 @@ def test_mistakes(line, weights, images, capsys, tmp_path, monkeypatch):
     Image.new("L", (2, 2)).save("single/class/a.png")
     assert run(weights, images, tmp_path / "run", *line.split()) == 2
     output = capsys.readouterr()
-    assert re.fullmatch(r"(Reading [^\n]+\n)?error: [^\n]+\n", output.err)
-    assert re.search(MISTAKES[line], output.err)
+    *found, error = output.err.splitlines()
+    assert error.startswith("error: ")
+    assert not any(line.startswith("Reading") for line in found)
+    assert re.search(MISTAKES[line], error)
     assert output.out == ""
     assert not (tmp_path / "run").exists()
