@@ -63,9 +63,9 @@ class Epoch:
 
     def take(self, step: Array) -> tuple[Array, Array]:
         """Return images and labels of a step; steps are counted through all epochs."""
-        row = lax.dynamic_index_in_dim(
-            self.order, lax.rem(step, self.order.shape[0]), keepdims=False
-        )
+        # A number of Python would be an int64 under `jax_enable_x64`.
+        steps = jnp.asarray(self.order.shape[0], step.dtype)
+        row = lax.dynamic_index_in_dim(self.order, lax.rem(step, steps), keepdims=False)
         _check_counts(self.images, self.labels)
         return self.images[row], self.labels[row]
 
