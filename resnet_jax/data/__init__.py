@@ -13,6 +13,7 @@ from .data_folder import default_data_dir
 from .datasets import DATASETS, DatasetSpec, load_dataset
 from .image_files import MAX_PIXELS, ImageFileError, read_images
 from .image_search import FoundImages, find_images
+from .image_transform import ImageTransform
 from .sources.folder import ImageFolder, load_image_folder
 from .sources.folder_facts import FolderFacts
 from .split import split_indices
@@ -31,6 +32,7 @@ __all__ = [
     "FoundImages",
     "ImageFileError",
     "ImageFolder",
+    "ImageTransform",
     "Parts",
     "Pipeline",
     "Transform",
