@@ -112,7 +112,7 @@ def predict(
     """
     from resnet_jax.evaluation import FlipAveraged, predict_logits
 
-    side = run.transform.resize
+    side, _ = run.transform.resized
     # The files are resized as they are read, by the same filter as on the device.
     center = replace(run.transform, source=(side, side)).center
     model = FlipAveraged(run.model) if run.config.get("flip_test") else run.model
