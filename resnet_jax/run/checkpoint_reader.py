@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import jax
 import numpy as np
@@ -12,6 +12,9 @@ import numpy as np
 from ..storage import JsonError, find_damage, first_line, plain_path, read_json
 from .identity import layout
 from .migrations import FORMAT_VERSION, migrate
+
+if TYPE_CHECKING:
+    import orbax.checkpoint as ocp
 
 CheckpointChoice = Literal["best", "last"]
 
@@ -168,13 +171,27 @@ class CheckpointReader:
         whole = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), wanted)
         args = ocp.args.PyTreeRestore(item=wanted, restore_args=whole, partial_restore=True)
         try:
-            with plain_path(origin) as place, ocp.PyTreeCheckpointer() as checkpointer:
+            with plain_path(origin) as place, _reader() as checkpointer:
                 restored = checkpointer.restore(place / "state", args=args)
         except Exception as error:  # Orbax and TensorStore raise many kinds.
             raise CheckpointError(
                 f"cannot read checkpoint {origin}: {first_line(error)}"
             ) from error
         return restored["ema"] if averaged else restored
+
+
+def _reader() -> ocp.Checkpointer:
+    """Return what reads a checkpoint in this process, without waiting for the others of a run."""
+    import orbax.checkpoint as ocp  # slow to import
+
+    process = jax.process_index()
+    alone = ocp.options.MultiprocessingOptions(
+        primary_host=process,
+        active_processes={process},
+        barrier_sync_key_prefix=f"process {process}",
+    )
+    handler = ocp.PyTreeCheckpointHandler(multiprocessing_options=alone)
+    return ocp.Checkpointer(handler, multiprocessing_options=alone)
 
 
 def _check_layout(saved: Mapping[str, str], wanted: Mapping[str, str], origin: Path) -> None:

@@ -2,7 +2,7 @@
 
 NAMES = (
     "$x$ costs $5",
-    r"$\frac{",
+    r"$\frac{$",
     "a_b^c %{}#&~",
     "back\\slash",
     "_hidden",

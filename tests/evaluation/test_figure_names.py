@@ -103,7 +103,7 @@ def test_a_long_name_leaves_room_for_the_matrix():
 @pytest.mark.parametrize("settings", [{"text.usetex": True}, {"text.parse_math": True}])
 def test_settings_of_the_user_make_no_text_markup(drawing, settings):
     with matplotlib.rc_context(settings):
-        drawing(r"$\frac{").savefig(io.BytesIO(), format="png", dpi=60)
+        drawing(r"$\frac{$").savefig(io.BytesIO(), format="png", dpi=60)
 
 
 def test_a_curve_whose_name_begins_with_an_underscore_is_in_the_legend():
