@@ -3,7 +3,8 @@
     python -m experiments.finetune --weights resnet34.safetensors --data-dir photos
 
 The folder holds photos/<class>/*.jpg, or photos/train/<class>/, with photos/valid/ and photos/test/
-if you have divided it yourself; a missing part is split off, a tenth of each class. The head is
+if you have divided it yourself, in any usual spelling; a missing part is split off, a tenth of each
+class. What was found and what was passed over is printed before the images are read. The head is
 new, for your classes; the rest starts at the weights. The learning rate is the head's: the
 backbone learns at --backbone-rate times it, each stage further from the head at --layer-decay
 times the one after it, and what --freeze names does not learn at all.

@@ -73,12 +73,15 @@ def to_8_bits(image: Image.Image, depth: Depth, mode: str) -> Image.Image:
         mode: `L` or `RGB`.
 
     Raises:
-        ValueError: if the file has 16 bits a sample and uses so few of them that the result would
-            be next to black. Which scale was meant is not guessed, because the guess could differ
-            from one file of a data set to the next.
+        ValueError: if the file has 16 bits a sample and a transparent colour, or uses so few of the
+            bits that the result would be next to black. Which scale was meant is not guessed,
+            because the guess could differ from one file of a data set to the next.
     """
     if image.mode.startswith("I"):
         return _grey(image, depth).convert(mode)
+    if depth.bits == 16 and isinstance(image.info.get("transparency"), tuple):
+        # Pillow has cut the pixels to 8 bits, but not the colour.
+        raise ValueError("it has a transparent colour of 16 bits a sample; save it with 8")
     plain = image
     if image.has_transparency_data:
         plain = image.convert("RGBA")

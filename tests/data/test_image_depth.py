@@ -129,6 +129,13 @@ def test_a_transparent_level_of_16_bits_lies_over_white(tmp_path):
     assert read(path)[:3].tolist() == [0, 255, 34]
 
 
+def test_a_transparent_colour_of_16_bits_is_refused(tmp_path):
+    """Pillow compares 8 bits of it, so that other colours would be transparent, too."""
+    colours = np.repeat(samples(65_535)[..., None], 3, axis=2)
+    path = write_png(tmp_path / "a.png", colours, (b"tRNS", struct.pack(">3H", 1, 2, 3)))
+    assert "it has a transparent colour of 16 bits a sample; save it with 8" in read(path, 3)
+
+
 def test_wholly_black_images_are_read(tmp_path):
     path = write_png(tmp_path / "a.png", np.zeros((4, 4), np.uint16))
     assert not read(path).any()
