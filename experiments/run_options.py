@@ -74,7 +74,8 @@ class RunOptions:
     """The run folder and what is written into it."""
 
     run_dir: Free[Path] = Path("runs/resnet")
-    """Folder for log, checkpoints, figures and report; must be new or empty, unless resumed."""
+    """Folder for log, checkpoints, figures and report; must be new or empty, unless resumed. The
+    report is of the weights of the last epoch, and has the test accuracy of the best epoch, too."""
     resume: Free[bool] = False
     """Go on from the newest checkpoint in run_dir."""
     log_every: Free[int] = 100

@@ -16,7 +16,9 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.text import Text
 
+from ..storage import printable
 from .sinks import Sink
 
 
@@ -31,8 +33,13 @@ class Reporter:
         self.console = Console(highlight=False, soft_wrap=True) if console is None else console
 
     def line(self, text: str) -> None:
-        """Print a line; it stays above the bar."""
-        self.console.print(text, markup=False)
+        """Print a line; it stays above the bar.
+
+        Args:
+            text: any text; nothing in it is markup, and what the terminal cannot show is written
+                as an escape.
+        """
+        self.console.print(Text(printable(text, self.console.encoding)))
 
     @contextmanager
     def bar(self, title: str, total: int, images_per_step: int) -> Iterator[Bar]:
@@ -44,7 +51,7 @@ class Reporter:
             images_per_step: images in a step, for the rate.
         """
         progress = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
             TextColumn("{task.fields[rate]:,.0f} images/s"),
@@ -55,8 +62,9 @@ class Reporter:
             transient=True,
             disable=not self.console.is_terminal,
         )
+        shown = printable(title, self.console.encoding)
         with progress:
-            yield Bar(progress, title, total, images_per_step)
+            yield Bar(progress, shown, total, images_per_step)
 
 
 class Bar:
