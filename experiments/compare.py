@@ -32,7 +32,7 @@ FIGURES = ("loss", "learning_rate", "valid_accuracy")
 
 
 _HEADINGS = (
-    *("run", "test, last epoch", "test, best epoch", "best valid.", "best epoch", "epochs"),
+    *("run", "test, last epoch", "test, best epoch", "valid., best epoch", "best epoch"),
     *("last loss", "time", "images/s"),
 )
 # An underscore inside a word, and a colon that ends no name of an emoji, stand for themselves.
@@ -131,8 +131,7 @@ def _rows(runs: Sequence[RunLog]) -> list[list[str]]:
                 test,
                 best_test,
                 _format(values["best_valid_accuracy"], "{:.2%}"),
-                _format(values["best_epoch"], "{}"),
-                str(values["epochs"]),
+                f"{_format(values['best_epoch'], '{}')} of {values['epochs']}",
                 f"{values['last_loss']:.4f}",
                 _format(None if seconds is None else seconds / 60, "{:.1f} min"),
                 _format(values["images_per_second"], "{:.0f}"),

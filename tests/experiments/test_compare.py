@@ -62,9 +62,9 @@ def test_finished_and_unfinished(tmp_path, capsys):
     assert second["last_loss"] == pytest.approx(1 / 7)
     assert second["test_accuracy"] is None
     text = (out / "comparison.md").read_text()
-    assert "| first | 70.50% | 71.50% | 72.00% | 2 | 2 | 0.1667 | 2.0 min | 55 |" in text
-    assert "| second | unfinished | – | 72.00% | 2 | 2 | 0.1429 | 2.0 min | – |" in text
-    assert "| run | test, last epoch | test, best epoch | best valid. | best epoch |" in text
+    assert "| first | 70.50% | 71.50% | 72.00% | 2 of 2 | 0.1667 | 2.0 min | 55 |" in text
+    assert "| second | unfinished | – | 72.00% | 2 of 2 | 0.1429 | 2.0 min | – |" in text
+    assert "| run | test, last epoch | test, best epoch | valid., best epoch | best epoch |" in text
     assert "| lr | 0.1 | 0.01 |" in text
 
 
