@@ -9,8 +9,9 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+import threading
 from collections.abc import Iterator
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import jax
 import jax.numpy as jnp
@@ -19,8 +20,9 @@ from jax.experimental import multihost_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from ..storage import first_line
+from .cluster import ALONE, Place, find_place, local_devices, shell_of_several
 
-CONNECT_SECONDS = 300
+CONNECT_SECONDS = 60
 """Seconds for which processes wait for each other at the start."""
 
 HEARTBEAT_SECONDS = 60
@@ -28,6 +30,9 @@ HEARTBEAT_SECONDS = 60
 
 JAX's runtime then aborts the others and says why.
 """
+
+_NEVER = 10**6
+"""Seconds that are never over."""
 
 
 class ProcessError(RuntimeError):
@@ -39,22 +44,25 @@ def initialize(
     num_processes: int | None = None,
     process_id: int | None = None,
     *,
-    timeout: int = CONNECT_SECONDS,
+    timeout: float = CONNECT_SECONDS,
 ) -> None:
     """Join the processes of a run; must come before anything asks for devices.
 
-    Without arguments the cluster is taken from the environment: Slurm, Open MPI, Kubernetes or
-    Cloud TPU; where there is none, or devices are in use already, this is a single process.
+    Without arguments the cluster is taken from the environment: JAX's own variables, Slurm, MPI,
+    Kubernetes or Cloud TPU. Where there is none, or devices are in use already, this is a single
+    process, and so is a Slurm step with one task, or a process that was not started by srun.
 
     Args:
         coordinator: `host:port` of the first process, reachable by all.
-        num_processes: number of processes of the run.
+        num_processes: number of processes of the run; 1 alone ignores the environment.
         process_id: number of this process, from 0.
         timeout: seconds to wait for the others.
 
     Raises:
-        ValueError: unless all three are given, in range, or none is.
-        ProcessError: if the others cannot be reached.
+        ValueError: unless all three are given, in range, or none is; or if the environment says
+            that there are others, but not where.
+        ProcessError: if the others cannot be reached. JAX goes on waiting for them in this
+            process, which should end, for example by `end_at_once`.
     """
     given = {
         "coordinator": coordinator,
@@ -62,38 +70,99 @@ def initialize(
         "process_id": process_id,
     }
     missing = [name for name, value in given.items() if value is None]
+    if num_processes == 1 and len(missing) == 2:
+        return
     if 0 < len(missing) < len(given):
         raise ValueError(
             f"`{'` and `'.join(missing)}` must be given, too: `coordinator`, `num_processes` and "
             "`process_id` belong together"
         )
+    place: Place | None
     if coordinator is not None and num_processes is not None and process_id is not None:
-        _check(coordinator, num_processes, process_id)
+        place = Place(coordinator, num_processes, process_id)
+    else:
+        place = find_place(os.environ)
+    if place is not None and place != ALONE:
+        _check(*place)
     if jax.distributed.is_initialized():
+        return
+    if place == ALONE:
+        if note := shell_of_several(os.environ):
+            print(note, file=sys.stderr, flush=True)
         return
     # On CPUs the processes talk over TCP; other devices have their own ways.
     jax.config.update("jax_cpu_collectives_implementation", "gloo")
     try:
-        jax.distributed.initialize(
-            coordinator,
-            num_processes,
-            process_id,
-            initialization_timeout=timeout,
-            heartbeat_timeout_seconds=HEARTBEAT_SECONDS,
-        )
-        _connect()
+        _join(place, timeout)
     except ValueError as error:
-        if coordinator is not None or "coordinator_address" not in str(error):
+        if place is not None or "must be defined" not in str(error).replace("should", "must"):
             raise
-        # No cluster in the environment: a single process.
+        if "JAX_COORDINATOR_ADDRESS" in os.environ:
+            raise ValueError(
+                "`JAX_COORDINATOR_ADDRESS` is set, but nothing says which process of how many "
+                "this is: set `JAX_NUM_PROCESSES` and `JAX_PROCESS_ID`, too"
+            ) from error
+        return  # No cluster in the environment: a single process.
+    except ProcessError:
+        raise
     except RuntimeError as error:
         if coordinator is None and "must be called before" in str(error):
             return
-        where = "the cluster" if coordinator is None else f"`coordinator` (={coordinator})"
+        where = "the cluster" if place is None else f"`coordinator` (={place.coordinator})"
         raise ProcessError(
-            f"{where} could not be joined within {timeout} s: {first_line(error)}; check that "
-            "all processes were started and can reach its port"
+            f"{where} could not be joined: {first_line(error)}; check that all processes were "
+            "started and can reach its port"
         ) from error
+    _connect()
+
+
+def _join(place: Place | None, timeout: float) -> None:
+    """Join the cluster.
+
+    Args:
+        place: of this process; None leaves it to JAX to find it.
+        timeout: seconds to wait for the others.
+
+    Raises:
+        ProcessError: if they have not come by then.
+    """
+    options: dict[str, Any] = {}
+    if place is not None:
+        options = {
+            "coordinator_address": place.coordinator,
+            "num_processes": place.num_processes,
+            "process_id": place.process_id,
+            "local_device_ids": local_devices(os.environ),
+            "cluster_detection_method": "deactivate",
+        }
+    errors: list[BaseException] = []
+
+    def join() -> None:
+        try:
+            jax.distributed.initialize(
+                initialization_timeout=_NEVER,
+                heartbeat_timeout_seconds=HEARTBEAT_SECONDS,
+                **options,
+            )
+        except BaseException as error:
+            errors.append(error)
+
+    # JAX aborts the process when its own time is over.
+    thread = threading.Thread(target=join, name="join", daemon=True)
+    thread.start()
+    thread.join(timeout)
+    if errors:
+        raise errors[0]
+    if not thread.is_alive():
+        return
+    if place is None:
+        raise ProcessError(f"the cluster has not answered within {timeout:g} s")
+    first = place.process_id == 0
+    raise ProcessError(
+        f"process {place.process_id} of {place.num_processes} has waited {timeout:g} s for "
+        f"{'the others' if first else 'process 0'} at {place.coordinator}; check that all "
+        "processes were started and can reach its port"
+    )
 
 
 def _connect() -> None:
