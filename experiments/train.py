@@ -6,7 +6,17 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from resnet_jax.data import Pipeline
-from resnet_jax.run import History, Identity, JsonLines, Reporter, SinkGroup, Task, fit, processes
+from resnet_jax.run import (
+    History,
+    Identity,
+    JsonLines,
+    Reporter,
+    SinkGroup,
+    StopRequest,
+    Task,
+    fit,
+    processes,
+)
 from resnet_jax.training import Engine, TrainState
 
 from .cli import advise_when_stopped, exit_code
@@ -32,6 +42,7 @@ def train(
     create_model: CreateModel | None = None,
     evaluate: Callable[..., None] | None = None,
     reporter: Reporter | None = None,
+    stop: StopRequest | None = None,
 ) -> Result:
     """Train, evaluate, and write the run folder.
 
@@ -41,6 +52,7 @@ def train(
             options.
         evaluate: evaluates the result, see `experiments.evaluate.evaluate`, which None takes.
         reporter: what prints; None prints to standard output.
+        stop: notes signals, see `fit`.
 
     Raises:
         ValueError: before anything is written, for options that cannot work; as `DatasetError`
@@ -70,6 +82,7 @@ def train(
                 sinks=sinks,
                 identity=chosen | found,
                 reporter=reporter,
+                stop=stop,
             )
             if processes.is_first():
                 if evaluate is None:
@@ -114,7 +127,8 @@ def run_command(
         ):
             job.devices.join()
             with processes.lost_processes_explained():
-                train(job, create_model=create_model, evaluate=evaluate)
+                stop = StopRequest(second_kills=True)
+                train(job, create_model=create_model, evaluate=evaluate, stop=stop)
         return 0
 
     return exit_code(work)

@@ -26,9 +26,10 @@ class Interrupted(KeyboardInterrupt):
 class StopRequest:
     """A context that notes when the process is asked to stop.
 
-    The first SIGTERM or SIGINT is only noted; a second one of either kind ends the process at once,
-    as the operating system does by default. Leaving the context restores the handlers from before.
-    Python handles signals in the main thread only; in another thread nothing is noted.
+    The first SIGTERM or SIGINT is only noted. From then on the handlers from before are back, so
+    that a second SIGINT usually raises `KeyboardInterrupt`, as a notebook needs it. Leaving the
+    context restores them, too. Python handles signals in the main thread only; in another thread
+    nothing is noted.
 
     Attributes:
         signals: the signals that are noted.
@@ -37,11 +38,18 @@ class StopRequest:
 
     signals = (signal.SIGTERM, signal.SIGINT)
 
-    def __init__(self) -> None:
+    def __init__(self, *, second_kills: bool = False) -> None:
+        """Say what a second signal does.
+
+        Args:
+            second_kills: it ends the process at once, as the operating system does by default.
+        """
         self.signum: int | None = None
+        self._second_kills = second_kills
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Self:
+        self.signum = None
         if threading.current_thread() is threading.main_thread():
             for number in self.signals:
                 self._before[number] = signal.signal(number, self._note)
@@ -53,6 +61,11 @@ class StopRequest:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self._restore()
+        self._before.clear()
+
+    def _restore(self) -> None:
+        """Install the handlers from before."""
         for number, handler in self._before.items():
             # None stands for a handler that Python did not install, and cannot.
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
@@ -61,7 +74,10 @@ class StopRequest:
         """Handle the first signal."""
         del frame
         self.signum = signum
-        for number in self.signals:
-            signal.signal(number, signal.SIG_DFL)
+        if self._second_kills:
+            for number in self.signals:
+                signal.signal(number, signal.SIG_DFL)
+        else:
+            self._restore()
         # `print` could be interrupted by this very handler in the middle of its buffer.
         os.write(2, f"{signal.Signals(signum).name}: stopping after this step\n".encode())

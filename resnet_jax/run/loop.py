@@ -40,6 +40,7 @@ def fit(
     sinks: Sequence[Sink] | SinkGroup = (),
     identity: Identity | None = None,
     reporter: Reporter | None = None,
+    stop: StopRequest | None = None,
 ) -> FitResult:
     """Train a model, and evaluate it after every epoch.
 
@@ -48,7 +49,8 @@ def fit(
 
     SIGTERM and SIGINT are noted while it runs (in the main thread only): the step is finished and
     saved, and `Interrupted` is raised. During an evaluation the state before it is saved; the
-    evaluation is repeated when the run is resumed. A second signal ends the process at once.
+    evaluation is repeated when the run is resumed. A second signal does what it did before `fit`:
+    SIGINT raises `KeyboardInterrupt` at once, without a save, unless `stop` says otherwise.
 
     Args:
         task: what is trained on what.
@@ -59,6 +61,7 @@ def fit(
         identity: values that must be the same when a run is resumed, besides the data, the
             shapes of the state and what in `config` changes the numbers.
         reporter: what prints; None prints to standard output.
+        stop: notes the signals; None takes `StopRequest()`.
 
     Raises:
         ValueError: before anything is written, if the batch does not fit the data or devices, or a
@@ -86,7 +89,7 @@ def fit(
         lines = ProgressLines(reporter, config.epochs, plan.steps, config.log_every)
         group = SinkGroup([*log, *sinks.sinks, lines] if processes.is_first() else ())
         saver = Saver(folder, engine, plan.identity, group)
-        watch = Watch(stack.enter_context(StopRequest()), saver, config)
+        watch = Watch(stack.enter_context(stop or StopRequest()), saver, config)
         return _Loop(plan, saver, group, reporter, watch).run()
 
 

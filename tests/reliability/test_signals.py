@@ -76,6 +76,10 @@ def test_handlers_come_back():
         assert signal.getsignal(signal.SIGTERM) not in (signal.SIG_DFL, *before)
         os.kill(os.getpid(), signal.SIGTERM)
         assert request.signum == signal.SIGTERM
+        # From now on as before.
+        assert [signal.getsignal(number) for number in StopRequest.signals] == before
+    with StopRequest(second_kills=True):
+        os.kill(os.getpid(), signal.SIGTERM)
         # From now on the operating system's own rule.
         assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
         assert signal.getsignal(signal.SIGINT) == signal.SIG_DFL

@@ -65,7 +65,7 @@ def size_of(folder):
     for place, _, names in os.walk(folder):
         for name in names:
             with contextlib.suppress(FileNotFoundError):
-                size += os.stat(os.path.join(place, name)).st_size
+                size += Path(place, name).stat().st_size
     return size
 
 
@@ -88,7 +88,7 @@ class Measure(Sink):
             "threads": threading.active_count(),
             "step_ms": 1000 * (steps[-1] - steps[0]) / (len(steps) - 1),
             "folder_kb": size_of(self.checkpoints) / 1024,
-            "checkpoints": len(os.listdir(self.checkpoints)) if self.checkpoints.exists() else 0,
+            "checkpoints": sum(1 for _ in Path(self.checkpoints).glob("*")),
         }
         with self.path.open("a") as file:
             file.write(json.dumps(row) + "\n")
