@@ -51,6 +51,11 @@ def _average(tree: Any, axis_name: str) -> Any:
     return unravel(lax.pmean(flat, axis_name))
 
 
+def _as_before(new: Array, old: Array) -> Array:
+    """Return a leaf of the new state in the type that it had."""
+    return new if new.dtype == old.dtype else new.astype(old.dtype)
+
+
 def train_step(
     state: TrainState,
     batch: Batch | Epoch,
@@ -147,6 +152,8 @@ def train_step(
         used = controlled * schedule(state.step).astype(controlled.dtype)
         opt_state = set_learning_rate(opt_state, used)
     updates, opt_state = tx.update(gradients, opt_state, state.params)
+    # Under `jax_enable_x64` a schedule may return float64; a state keeps its types.
+    opt_state = jax.tree.map(_as_before, opt_state, state.opt_state)
     metrics = {"loss": loss}
     if has_learning_rate(opt_state):
         # Read after the update, because an optimizer with its own schedule computes it there.

@@ -106,7 +106,7 @@ class Pipeline:
             num_classes]` where examples are mixed.
         """
         if self.mixes:
-            labels = jax.nn.one_hot(labels, self.num_classes)
+            labels = jax.nn.one_hot(labels, self.num_classes, dtype=jnp.float32)
         on_pixels, after = (
             [
                 (index, augmentation)

@@ -36,7 +36,8 @@ def inside(centres: Array, sizes: Array, shape: tuple[int, int]) -> Array:
 
 def random_centres(keys: Array, shape: tuple[int, int]) -> Array:
     """Draw a place in each image, uniformly: int32 `[batch, 2]`, row and column."""
-    return jax.vmap(lambda key: jax.random.randint(key, (2,), 0, jnp.asarray(shape)))(keys)
+    sides = jnp.asarray(shape, jnp.int32)
+    return jax.vmap(lambda key: jax.random.randint(key, (2,), 0, sides, jnp.int32))(keys)
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ class Cutout:
         """Hide squares; see `Augmentation`."""
         shape = (images.shape[1], images.shape[2])
         centres = random_centres(keys, shape)
-        hidden = inside(centres, jnp.full(centres.shape, self.size), shape)
+        hidden = inside(centres, jnp.full(centres.shape, self.size, jnp.int32), shape)
         return jnp.where(hidden, 0.0, images), labels
 
 
@@ -106,16 +107,18 @@ class RandomErasing:
     def __call__(self, keys: Array, images: Array, labels: Array) -> tuple[Array, Array]:
         """Hide rectangles; see `Augmentation`."""
         height, width = images.shape[1:3]
+        image = jnp.asarray((height, width), jnp.int32)
+
+        def draw(key: Array, low: float, high: float) -> Array:
+            return jax.random.uniform(key, (), jnp.float32, low, high)
 
         def rectangle(key: Array) -> tuple[Array, Array]:
             area_key, ratio_key, place_key = jax.random.split(key, 3)
-            low, high = self.area
-            area = jax.random.uniform(area_key, (), minval=low, maxval=high) * (height * width)
-            low, high = (math.log(bound) for bound in self.ratio)
-            root = jnp.exp(0.5 * jax.random.uniform(ratio_key, (), minval=low, maxval=high))
+            area = draw(area_key, *self.area) * (height * width)
+            root = jnp.exp(0.5 * draw(ratio_key, *(math.log(bound) for bound in self.ratio)))
             sides = jnp.sqrt(area) * jnp.stack([root, 1.0 / root])
-            sides = jnp.clip(jnp.round(sides).astype(jnp.int32), 1, jnp.asarray((height, width)))
-            first = jax.random.randint(place_key, (2,), 0, jnp.asarray((height, width)) - sides + 1)
+            sides = jnp.clip(jnp.round(sides).astype(jnp.int32), 1, image)
+            first = jax.random.randint(place_key, (2,), 0, image - sides + 1, jnp.int32)
             return first + sides // 2, sides
 
         split = jax.vmap(jax.random.split)(keys)

@@ -42,8 +42,8 @@ class PadCrop:
         padded = jnp.pad(images, ((0, 0), (size, size), (size, size), (0, 0)))
 
         def crop(key: Array, image: Array) -> Array:
-            row, column = jax.random.randint(key, (2,), 0, 2 * size + 1)
-            return jax.lax.dynamic_slice(image, (row, column, 0), images.shape[1:])
+            row, column = jax.random.randint(key, (2,), 0, 2 * size + 1, jnp.int32)
+            return jax.lax.dynamic_slice(image, (row, column, jnp.int32(0)), images.shape[1:])
 
         return jax.vmap(crop)(keys, padded), labels
 
@@ -84,4 +84,6 @@ def check_probability(value: float) -> None:
 
 def happens(keys: Array, probability: float) -> Array:
     """Draw which examples are changed, bool `[batch]`."""
-    return jax.vmap(lambda key: jax.random.bernoulli(key, probability))(keys)
+    # In float32, so that the draws are the same under `jax_enable_x64`.
+    chance = jnp.float32(probability)
+    return jax.vmap(lambda key: jax.random.bernoulli(key, chance))(keys)

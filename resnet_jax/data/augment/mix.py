@@ -92,13 +92,12 @@ class CutMix:
         _check_batch(images, labels)
         split = jax.vmap(jax.random.split)(keys)
         shape = (images.shape[1], images.shape[2])
-        sides = (
-            jnp.sqrt(1.0 - _weights(split[:, 0], self.alpha))[:, None] * jnp.asarray(shape)[None]
-        )
+        side = jnp.sqrt(1.0 - _weights(split[:, 0], self.alpha))
+        sides = side[:, None] * jnp.asarray(shape, jnp.float32)[None]
         taken = inside(
             random_centres(split[:, 1], shape), jnp.round(sides).astype(jnp.int32), shape
         )
-        weights = 1.0 - taken.mean((1, 2, 3))
+        weights = 1.0 - taken.mean((1, 2, 3), dtype=jnp.float32)
         return jnp.where(taken, _neighbours(images), images), _blend(weights[:, None], labels)
 
 
@@ -121,7 +120,7 @@ def _check_batch(images: Array, labels: Array) -> None:
 
 
 def _weights(keys: Array, alpha: float) -> Array:
-    return jax.vmap(lambda key: jax.random.beta(key, alpha, alpha))(keys)
+    return jax.vmap(lambda key: jax.random.beta(key, alpha, alpha, dtype=jnp.float32))(keys)
 
 
 def _neighbours(x: Array) -> Array:

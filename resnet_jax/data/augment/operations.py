@@ -109,7 +109,11 @@ def affine(image: Array, matrix: Array) -> Array:
             coordinates of the middle of a pixel.
     """
     height, width = image.shape[:2]
-    y, x = jnp.meshgrid(jnp.arange(height) + 0.5, jnp.arange(width) + 0.5, indexing="ij")
+    y, x = jnp.meshgrid(
+        jnp.arange(height, dtype=jnp.float32) + 0.5,
+        jnp.arange(width, dtype=jnp.float32) + 0.5,
+        indexing="ij",
+    )
     columns, rows = (
         jnp.floor(row[0] * x + row[1] * y + row[2]).astype(jnp.int32) for row in matrix
     )

@@ -89,8 +89,10 @@ class RandAugment:
         def augment(key: Array, image: Array) -> Array:
             for layer in jax.random.split(key, self.num_ops):
                 choice_key, sign_key = jax.random.split(layer)
-                choice = jax.random.randint(choice_key, (), 0, len(self.operations))
-                sign = jax.random.rademacher(sign_key, (), jnp.float32)
+                choice = jax.random.randint(choice_key, (), 0, len(self.operations), jnp.int32)
+                # Not `rademacher`, which draws other signs under `jax_enable_x64`.
+                is_positive = jax.random.bernoulli(sign_key, jnp.float32(0.5))
+                sign = jnp.where(is_positive, jnp.float32(1), jnp.float32(-1))
                 image = jax.lax.switch(choice, self.operations, image, strength, sign)
             return image
 
