@@ -62,7 +62,14 @@ class FitConfig:
 
     def __post_init__(self) -> None:
         for field in fields(self):
-            object.__setattr__(self, field.name, _plain(field.name, getattr(self, field.name)))
+            value = _plain(field.name, getattr(self, field.name))
+            if isinstance(field.default, float | int) and not isinstance(value, float | int):
+                raise ValueError(f"`{field.name}` (={value!r}) must be a number")
+            object.__setattr__(self, field.name, value)
+        if self.evaluate_as_trained not in (True, False):
+            raise ValueError(
+                f"`evaluate_as_trained` (={self.evaluate_as_trained}) must be True or False"
+            )
         for name in ("resident_gigabytes", "checkpoint_every", "checkpoint_minutes"):
             if not (getattr(self, name) >= 0 and math.isfinite(getattr(self, name))):
                 raise ValueError(f"`{name}` (={getattr(self, name)}) must be finite and at least 0")

@@ -163,8 +163,10 @@ def _check_counts(images: Array, labels: Array) -> None:
     Positions beyond the end of an array would otherwise be read as its last.
 
     Raises:
-        ValueError: naming both numbers.
+        ValueError: naming both numbers, or the shape of labels without an axis.
     """
+    if not jnp.shape(labels):
+        raise ValueError("`labels` (of shape []) must be an array with a label for each image")
     if len(images) != len(labels):
         raise ValueError(
             f"`images` (={len(images)}) and `labels` (={len(labels)}) must be equal in number"
