@@ -1,30 +1,56 @@
-"""Anything at all as options, checkpoints or weights: one line of error, or the result."""
+"""Anything at all as options, files, names, paths or arrays: one line of error, or the result."""
 
 import contextlib
 import dataclasses
 import io
+import itertools
 import json
+import math
 import re
 import shutil
+import warnings
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
+from flax import linen as nn
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from matplotlib import pyplot
+from PIL import Image
+from tiny_task import assert_trees_equal, quiet_reporter
 
 import resnet_jax as rj
 from experiments import cifar_resnet34
 from experiments.recipe import parse
 from experiments.run_options import RunOptions
 from experiments.train import run_command
+from resnet_jax.data import load_image_folder
+from resnet_jax.evaluation import (
+    Mistake,
+    class_report,
+    confusion_matrix,
+    environment,
+    plot_confusion_matrix,
+    plot_overlay,
+    save_figure,
+    show_examples,
+    write_page,
+)
 from resnet_jax.models import WeightsError
-from resnet_jax.run import CheckpointStore, RunFolder, RunRecord
+from resnet_jax.run import CheckpointStore, FitConfig, RunFolder, RunFolderError, RunRecord
 from resnet_jax.run.checkpoint_reader import CheckpointReader
-from resnet_jax.run.identity import Identity, check_identity
+from resnet_jax.run.identity import Identity, check_identity, layout
 from resnet_jax.run.migrations import FORMAT_VERSION
-from resnet_jax.storage import write_manifest
-from resnet_jax.training import create_state
+from resnet_jax.storage import dumps, write_manifest
+from resnet_jax.training import (
+    EvalPlan,
+    create_state,
+    cross_entropy,
+    eval_step,
+    zero_totals,
+)
 
 from .runs import Linear, contents
 
@@ -259,3 +285,267 @@ def test_weight_files(network, tmp_path_factory, suffix, data):
             assert one.shape == two.shape
     assert [path.name for path in folder.iterdir()] == [f"weights{suffix}"]
     shutil.rmtree(folder)
+
+
+# Also what no file system, page or terminal takes for a letter.
+NAMES = st.one_of(
+    st.text(max_size=20),
+    st.text(st.characters(), max_size=8),
+    st.text(st.sampled_from("$_^%{}[]<>&\\/\"'#~|:*?-. \n\t"), max_size=8),
+    st.sampled_from(["[bold]x[/]", "$x$", r"$\frac{$", "<script>", "{{ x }}", "n" * 3000]),
+)
+
+
+@settings(cheaply, max_examples=5)
+@given(names=st.lists(NAMES, min_size=3, max_size=6, unique=True))
+def test_class_names(tmp_path_factory, names):
+    """They are in the report to the letter, and no figure, page or line is lost for them."""
+    folder = tmp_path_factory.mktemp("fuzz")
+    true, predicted = [*range(len(names))], [*range(1, len(names)), 0]
+    matrix = confusion_matrix(true, predicted, num_classes=len(names))
+    images = np.zeros((len(names), 8, 8, 3), np.uint8)
+    figures = {
+        "confusion_matrix": plot_confusion_matrix(matrix, class_names=names),
+        "examples": show_examples(images, true, predicted, names),
+        "loss": plot_overlay(
+            {name: ([0, 1], [1, 2]) for name in names}, xlabel=names[0], ylabel=names[1]
+        ),
+    }
+    report = {
+        "weights": names[0],
+        "best_checkpoint": {
+            "epoch": 1,
+            "step": 2,
+            "valid_accuracy": 0.9,
+            "test_accuracy": 0.9,
+        },
+        "test_accuracy": 0.0,
+        "ece": 0.1,
+        "per_class": class_report(matrix, class_names=names),
+        "confusion_matrix": matrix,
+        "grad_cam_stage": names[1],
+        "best_epoch": 1,
+        "best_valid_accuracy": 0.9,
+        "train_accuracy": [0.9],
+        "valid_accuracy": [0.9],
+        "learning_rates": [0.1],
+        "training_seconds": 1.5,
+        "images_per_second": None,
+        "environment": environment(),
+        "config": {"variant": names[0], "dataset": names[1], "run_dir": names[2], "lr": 0.1},
+    }
+    encodable = [name for name in names if name.encode(errors="ignore").decode() == name]
+    mistakes = [
+        Mistake(0, images[0], true=one, predicted=two, confidence=0.5)
+        for one, two in itertools.pairwise(names)
+    ]
+    reporter = quiet_reporter()
+    for name in names:
+        reporter.line(name)
+    printed = reporter.console.file.getvalue()
+    assert printed.count("\n") == len(names)
+    printed.encode()
+    with RunFolder(folder / "run") as run:
+        run.path.mkdir()
+        try:
+            run.write_report(report)
+        except ValueError as error:
+            # A name that is no Unicode, which no folder of classes gives.
+            message = str(error)
+            assert len(encodable) < len(names)
+            assert "UTF-8 cannot encode" in message
+        else:
+            assert list(run.read_report()["per_class"]) == names
+            write_page(run.page_path, report, title=names[0], figures=figures, mistakes=mistakes)
+            page = run.page_path.read_text(encoding="utf-8")
+            assert "<script>" not in page
+            # The four figures that it was not given.
+            assert page.count("could not be drawn") == 4
+    for name, figure in figures.items():
+        save_figure(figure, folder / name)
+        pyplot.close(figure)
+    shutil.rmtree(folder)
+
+
+PLACES = ["train", "Train", "Training", "test", "Test", "val", "Validation", "dev"]
+CLASSES = ["cat", "dog", "Cat", "a b", "[x]", "$x$", "é", "e\u0301"]
+ODD = [".hidden", "@eaDir", "__MACOSX", "caf\udce9"]
+FILES = ["1.png", "2.PNG", "3.jpg", "4.tif", "notes.txt", "Thumbs.db", "._1.png", "link.png"]
+EXTRA = st.lists(st.sampled_from([*PLACES, *CLASSES, *ODD]), max_size=3)
+
+
+def add_file(folder, name, content):
+    """Add an image, a link to nowhere, or text, by the name."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / name
+    if path.exists() or path.is_symlink():
+        return
+    if name == "link.png":
+        path.symlink_to("nowhere.png")
+    elif name.endswith(("txt", "db")):
+        path.write_text("text")
+    else:
+        kinds = {"jpg": "JPEG", "tif": "TIFF"}
+        Image.new("RGB", (4, 4), content).save(path, kinds.get(name[-3:], "PNG"))
+
+
+@settings(cheaply, max_examples=60)
+@given(
+    places=st.sampled_from([[""]] * 4 + [["train"], ["Training", "Test"], ["train", "val", "test"]])
+    | st.lists(st.sampled_from(PLACES), min_size=1, max_size=3, unique=True),
+    classes=st.lists(st.sampled_from(CLASSES), min_size=1, max_size=3, unique=True),
+    count=st.sampled_from([1, 2, 4, 4, 4, 6]),
+    extras=st.lists(st.tuples(EXTRA, st.sampled_from(FILES)), max_size=2),
+)
+def test_folder_layouts(tmp_path_factory, places, classes, count, extras):
+    """All images that were found are in one part each; or one line, and nothing is changed."""
+    folder = tmp_path_factory.mktemp("fuzz")
+    root = folder / "photos"
+    for place, name, number in itertools.product(places, classes, range(count)):
+        add_file(root / place / name, f"{number}.png", (number, len(place), len(name)))
+    for parts, name in extras:
+        add_file(root.joinpath(*parts), name, "red")
+    before = contents(root)
+    found = []
+    try:
+        loaded = load_image_folder(root, side=4, on_found=found.append)
+    except ValueError as error:
+        message = str(error)
+        assert re.fullmatch(r"[^\n]+", message)
+        assert not message.endswith(".")
+    else:
+        dataset = loaded.dataset
+        assert len(found) == 1
+        assert len(dataset.class_names) == len(set(dataset.class_names)) >= 2
+        for part in (dataset.train, dataset.test, loaded.valid):
+            assert set(part.labels) <= set(range(len(dataset.class_names)))
+        assert set(dataset.train.labels) == set(range(len(dataset.class_names)))
+        images = sum(len(part) for part in (dataset.train, dataset.test, loaded.valid))
+        # No file is read twice.
+        assert images <= len(before)
+    assert contents(root) == before
+    shutil.rmtree(folder)
+
+
+PATHS = st.lists(
+    st.one_of(
+        st.text(st.characters(exclude_characters="/\0", exclude_categories=["Cs"]), max_size=9),
+        st.text(st.sampled_from("[]*?\\{}!-~:%#. \n'\"&|"), max_size=6),
+        st.sampled_from(["..", ".", "gs:", "s3:", "file:", "**", "caf\udce9", "x" * 255, "~"]),
+    ),
+    min_size=1,
+    max_size=4,
+)
+
+
+@cheaply
+@given(parts=PATHS)
+def test_paths_of_runs(task, tmp_path_factory, parts):
+    """A checkpoint that was saved is read back, whatever the folder; or one line before that."""
+    folder = tmp_path_factory.mktemp("fuzz")
+    path = folder.joinpath("below", *parts)
+    state = create_state(Linear(), task.tx, jax.random.key(0), (1, 8, 8, 1)).replace(
+        step=jnp.int32(1)
+    )
+    try:
+        with RunFolder(path) as run:
+            run.begin({"lr": 0.1})
+            with run.checkpoints as store:
+                store.save(state, {"identity": layout(state)})
+    except RunFolderError as error:
+        message = str(error)
+        assert "\n" not in message.replace(str(path), "")
+    else:
+        run = RunFolder(path, resume=True)
+        with run, run.checkpoints as store:
+            assert_trees_equal(store.read_state(store.choose("last"), state), state)
+        shapes = {"params": state.params, "batch_stats": {}}
+        assert_trees_equal(run.checkpoints.read_variables(1, shapes)["params"], state.params)
+        assert run.read_config() == {"lr": 0.1}
+        run.name.encode()
+    shutil.rmtree(folder)
+
+
+class Identical(nn.Module):
+    """Images of one pixel, taken for logits."""
+
+    def __call__(self, images, train=False):
+        return images[:, 0, 0]
+
+
+DTYPES = ["int8", "uint8", "int32", "uint32", "int64", "float16", "float32", "bool", "bfloat16"]
+SHAPES = st.lists(st.integers(0, 4), max_size=3).map(tuple)
+
+
+@cheaply
+@given(
+    shape=st.just((4,)) | st.just((4, 3)) | st.just((4, 1)) | SHAPES,
+    dtype=st.sampled_from(DTYPES),
+    step=st.booleans(),
+)
+def test_labels(shape, dtype, step):
+    """They are labels of these four examples and three classes, or refused: never broadcast."""
+    labels = (np.arange(np.prod(shape)).reshape(shape) % 2).astype(jnp.dtype(dtype))
+    logits = jnp.asarray(np.random.default_rng(0).standard_normal((4, 3)), jnp.float32)
+    fits = shape == (4,) and np.issubdtype(labels.dtype, np.integer)
+    if step:
+        with jax.disable_jit():
+            images = logits.reshape(4, 1, 1, 3)
+            order = np.arange(4)[None], np.ones((1, 4), bool)
+            try:
+                plan = EvalPlan(images, jnp.asarray(labels), *map(jnp.asarray, order))
+                totals = eval_step({}, plan, zero_totals(), jax.random.key(0), model=Identical())
+            except (ValueError, TypeError) as error:
+                message = str(error)
+                assert not fits
+                assert "labels" in message
+            else:
+                assert fits
+                assert int(totals.count) == 4
+                assert int(totals.correct) == (np.argmax(logits, 1) == labels).sum()
+        return
+    try:
+        losses = cross_entropy(logits, jnp.asarray(labels))
+    except ValueError as error:
+        message = str(error)
+        assert not fits
+        assert re.fullmatch(r"`labels` \([^\n]+", message)
+    else:
+        assert fits or shape == (4, 3)
+        target = labels if shape == (4, 3) else np.eye(3)[labels.astype(int)]
+        expected = -(np.asarray(target, float) * np.asarray(jax.nn.log_softmax(logits))).sum(1)
+        np.testing.assert_allclose(losses, expected, rtol=2e-2 if "16" in dtype else 1e-5)
+
+
+SCALARS = st.sampled_from(
+    [int, float, bool, np.asarray, jnp.asarray, str]
+    + [np.dtype(name).type for name in ("int8", "uint8", "int64", "float16", "float32", "float64")]
+)
+VALUES = st.one_of(
+    st.integers(-2, 300), st.floats(-1, 300), st.sampled_from([math.nan, math.inf, -math.inf])
+)
+
+
+@settings(cheaply, max_examples=200)
+@given(
+    name=st.sampled_from([field.name for field in dataclasses.fields(FitConfig)]),
+    kind=SCALARS,
+    value=VALUES,
+)
+def test_scalars_of_a_configuration(name, kind, value):
+    """They are Python's own afterwards, and kept by JSON; or one line says what would work."""
+    try:
+        with np.errstate(all="ignore"), warnings.catch_warnings(action="ignore"):
+            given_value = kind(value)
+    except (ValueError, OverflowError):
+        return
+    try:
+        config = FitConfig(**{name: given_value})
+    except ValueError as error:
+        message = str(error)
+        assert re.fullmatch(rf"`{name}` [^\n]+", message)
+    else:
+        kept = getattr(config, name)
+        assert type(kept) in (int, float, bool, str)
+        assert kept == given_value
+        json.loads(dumps(dataclasses.asdict(config)))
