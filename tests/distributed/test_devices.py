@@ -10,13 +10,15 @@ from tiny import MODELS, Job, assert_close, first_devices, host
 
 import resnet_jax as rj
 
-STEPS = 5
+STEPS = {jnp.float32: 2, jnp.float64: 5}
+"""Steps by type. In float32 the input of a ReLU may be within rounding of 0, and is sooner or later;
+then one gradient passes and the other does not, and every later step is another one."""
 
 
 @functools.cache
 def single(kind, dtype):
     job = Job(first_devices("jit", 1), kind, dtype=dtype)
-    losses, state = job.train(job.engine.replicate(job.fresh()), range(STEPS))
+    losses, state = job.train(job.engine.replicate(job.fresh()), range(STEPS[dtype]))
     return losses, host(state)
 
 
@@ -29,10 +31,10 @@ def test_eight_devices_as_one(kind, parallel, dtype):
         job = Job(first_devices(parallel, 8), kind, dtype=dtype)
         first, state = job.train(job.engine.replicate(job.fresh()), range(1))
         traces = job.traces
-        losses, state = job.train(state, range(1, STEPS))
+        losses, state = job.train(state, range(1, STEPS[dtype]))
         expected_losses, expected = single(kind, dtype)
         result = host(job.engine.unreplicate(state))
-    assert result[0] == STEPS
+    assert result[0] == STEPS[dtype]
     assert job.traces == traces
     if parallel == "jit":
         assert job.step._cache_size() == 1
@@ -46,7 +48,7 @@ def test_statistics_of_each_device_alone_are_noticed():
         return rj.BatchNorm(**{**options, "axis_name": None})
 
     job = Job(first_devices("pmap", 8), norm_layer=alone)
-    losses, state = job.train(job.engine.replicate(job.fresh()), range(STEPS))
+    losses, state = job.train(job.engine.replicate(job.fresh()), range(STEPS[jnp.float32]))
     expected_losses, expected = single("basic", jnp.float32)
     result = host(job.engine.unreplicate(state))
     with pytest.raises(AssertionError):

@@ -225,7 +225,18 @@ def test_without_the_best_checkpoint_there_is_a_report(tmp_path):
 
 
 def test_names_that_look_like_markup_cost_nothing(tmp_path):
-    names = ("$x$ $", r"$\frac{$", "_a", "[bold]x[/y]", "<b>&", "%{}^~", "\\", ":smile:", "", "a\nb")
+    names = (
+        "$x$ $",
+        r"$\frac{$",
+        "_a",
+        "[bold]x[/y]",
+        "<b>&",
+        "%{}^~",
+        "\\",
+        ":smile:",
+        "",
+        "a\nb",
+    )
     folder = RunFolder(tmp_path)
     output = evaluate_two(folder, dataset=make_dataset(names))
     report = folder.read_report()

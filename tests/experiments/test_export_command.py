@@ -167,7 +167,7 @@ MISTAKES = {
     "--format stablehlo --input float32 --image-size 8 8": r"`image_size` .* is of no use to",
     "--format stablehlo --out model.bin": r"`out` \(=model.bin\) must end in .stablehlo",
     "--format stablehlo --checkpoint first": r"`checkpoint` \(='first'\) must be one of",
-    "--format stablehlo --run nothing": r"`run` \(=nothing\) does not exist",
+    "--format stablehlo --run nothing": r"`run` \(=.*/nothing\) does not exist",
 }
 
 

@@ -65,13 +65,18 @@ def test_override():
         override(Recipe(), colour="red")
 
 
-@pytest.mark.parametrize("options", [Recipe(), FINETUNE], ids=["recipe", "finetune"])
-def test_what_may_change_on_a_resume(options):
+@pytest.mark.parametrize(
+    ("options", "more"),
+    [(Recipe(), ()), (FINETUNE, ("max_megapixels",))],
+    ids=["recipe", "finetune"],
+)
+def test_what_may_change_on_a_resume(options, more):
     values = flatten(options)
-    assert values.keys() - fixed_options(options).keys() == set(FREE.split())
+    free = {*FREE.split(), *more}
+    assert values.keys() - fixed_options(options).keys() == free
     for schedule in ("cosine", "onecycle"):
         annealed = fixed_options(override(options, schedule=schedule))
-        assert values.keys() - annealed.keys() == set(FREE.split()) - {"epochs"}
+        assert values.keys() - annealed.keys() == free - {"epochs"}
     assert fixed_options(override(options, schedule="constant")).keys().isdisjoint({"epochs"})
 
 

@@ -235,7 +235,7 @@ MISTAKES = {
     "a.png --batch-size 0": r"`batch_size` \(=0\) must be at least 1",
     "a.png --format xml": r"`format` \(='xml'\) must be one of table, jsonl",
     "a.png --checkpoint first": r"`checkpoint` \(='first'\) must be one of best, last",
-    "a.png --run nothing": r"`run` \(=nothing\) does not exist",
+    "a.png --run nothing": r"`run` \(=.*/nothing\) does not exist",
 }
 
 

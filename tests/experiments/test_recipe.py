@@ -114,7 +114,7 @@ MISTAKES = {
     "--preset quick --batch-size 2000": r"`batch_size` \(=2000\) must not exceed .* \(=1294\)",
     "--preset quick --batch-size 60": r"`batch_size` \(=60\) must be divisible .* 56 or 64",
     "--archive missing.tar.gz": r"missing.tar.gz",
-    "--resume": r"`run_dir` \(=runs/cifar_resnet34\) holds no run to resume",
+    "--resume": r"`run_dir` \(=.*/runs/cifar_resnet34\) holds no run to resume",
 }
 
 
