@@ -11,8 +11,8 @@ from tiny import MODELS, Job, assert_close, first_devices, host
 import resnet_jax as rj
 
 STEPS = {jnp.float32: 2, jnp.float64: 5}
-"""Steps by type. In float32 the input of a ReLU may be within rounding of 0, and is sooner or later;
-then one gradient passes and the other does not, and every later step is another one."""
+"""Steps by type. In float32 the input of a ReLU is within rounding of 0 sooner or later; then one
+gradient passes and the other does not, and every later step is another one."""
 
 
 @functools.cache
