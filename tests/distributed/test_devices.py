@@ -58,7 +58,7 @@ def test_statistics_of_each_device_alone_are_noticed():
 
 
 def count_sums(part):
-    """How often a computation, or whatever its equations have as a parameter, sums over devices."""
+    """Count the sums over devices in a computation, or in any parameter of its equations."""
     if isinstance(part, (tuple, list)):
         return sum(map(count_sums, part))
     own = 0

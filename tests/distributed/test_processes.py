@@ -34,7 +34,7 @@ def free_port():
 
 @contextlib.contextmanager
 def workers(count, folder, name, *, job="steps", parallel="jit", start=0, save=3, steps=STEPS):
-    """Starts the processes, each with its output in a file, and ends those that are left."""
+    """Start the processes, each with its output in a file, and end those that are left."""
     orders = {
         "coordinator": f"127.0.0.1:{free_port()}",
         "num_processes": count,
@@ -87,7 +87,7 @@ def same(result, expected, first=0):
 
 
 def resume_here(folder, engine):
-    """Goes on from the checkpoint of step 3 in this process."""
+    """Go on from the checkpoint of step 3 in this process."""
     job = Job(engine)
     with CheckpointStore(folder / "checkpoints") as store:
         state = store.read_state(3, engine.abstract(job.fresh()))
@@ -163,7 +163,7 @@ def test_a_killed_process_ends_the_others_and_leaves_the_checkpoint_whole(tmp_pa
 
 @pytest.fixture(scope="module")
 def of_eight(tmp_path_factory):
-    """A folder with the checkpoint of step 3, saved from eight devices."""
+    """Return a folder with the checkpoint of step 3, saved from eight devices."""
     folder = tmp_path_factory.mktemp("eight")
     job = Job(Engine.create("pmap"))
     _, state = job.train(job.engine.replicate(job.fresh()), range(3))

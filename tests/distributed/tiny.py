@@ -35,7 +35,7 @@ def tiny_model(kind="basic", **options):
 
 
 def pixels(count):
-    """Images from 0 to 1, and labels."""
+    """Return images from 0 to 1, and labels."""
     arrays = digits(count)
     return (arrays.images / 255).astype(np.float32), arrays.labels
 
@@ -53,12 +53,12 @@ class Job:
         self.key = engine.share(jax.random.key(1))
 
     def loss(self, logits, labels):
-        """Counts how often it is traced."""
+        """Return the loss, and count how often it is traced."""
         self.traces += 1
         return cross_entropy(logits, labels)
 
     def fresh(self):
-        """A state to start from, drawn by numpy: nothing to compile."""
+        """Return a state to start from, drawn by NumPy: nothing to compile."""
         shapes = jax.eval_shape(
             lambda key: create_state(self.model, self.tx, key, SHAPE), jax.random.key(0)
         )
@@ -78,7 +78,7 @@ class Job:
         return jax.tree_util.tree_map_with_path(fill, shapes)
 
     def batch(self, number, *, local=False):
-        """The whole batch of a step, or a process's own examples of it."""
+        """Return the whole batch of a step, or a process's own examples of it."""
         first, size = number * BATCH, BATCH
         if local:
             size //= jax.process_count()
@@ -88,7 +88,7 @@ class Job:
         return self.engine.place(batch, local=local)
 
     def train(self, state, numbers, *, local=False):
-        """The losses of steps, and the state after them."""
+        """Return the losses of steps, and the state after them."""
         losses = []
         for number in numbers:
             state, metrics = self.step(state, self.batch(number, local=local), self.key)
@@ -96,7 +96,7 @@ class Job:
         return losses, state
 
     def correct(self, state, count=37):
-        """Examples of a ragged set that are classified rightly."""
+        """Return how many examples of a ragged set are classified correctly."""
         engine = self.engine
         images, labels = pixels(count)
         step = make_eval_step(self.model, engine=engine)
@@ -141,7 +141,7 @@ def first_devices(parallel, count):
 
 
 def fit_tiny(folder, *, epochs, resume=False, parallel="jit"):
-    """Trains on digits; returns losses, accuracies and the leaves of the state."""
+    """Train on digits; return losses, accuracies and the leaves of the state."""
     task = tiny_task.tiny_task(model=tiny_model(), train=digits(100), valid=digits(50, first=100))
     config = FitConfig(epochs=epochs, batch_size=32, eval_batch_size=16, parallel=parallel)
     result = fit(

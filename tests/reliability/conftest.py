@@ -17,6 +17,6 @@ def run(task):
 
 @pytest.fixture(scope="session")
 def whole(task, tmp_path_factory):
-    """Result and run folder of a run that nothing happened to."""
+    """Return the result and the run folder of a run that nothing happened to."""
     folder = tmp_path_factory.mktemp("whole")
     return Runner(task)(folder), folder

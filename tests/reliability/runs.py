@@ -33,7 +33,7 @@ class Linear(nn.Module):
 
 
 def scaled(images, labels, keys):
-    """Random brightness, so that random keys matter."""
+    """Make the brightness random, so that random keys matter."""
     factor = 1 + jax.vmap(jax.random.uniform)(keys)
     return images * (factor[:, None, None, None] / 512), labels
 
@@ -93,7 +93,7 @@ class Runner:
 
 
 def log_of(folder):
-    """The log without what is different in every run: seconds.
+    """Return the log without what is different in every run: seconds.
 
     TensorBoard shows the same numbers, each of them once.
     """
@@ -105,7 +105,7 @@ def log_of(folder):
 
 
 def assert_same(folder, result, whole):
-    """Parameters, history and log are those of the uninterrupted run, to the bit."""
+    """Fail unless parameters, history and log are those of the uninterrupted run, to the bit."""
     expected, expected_folder = whole
     assert result.history == expected.history
     assert result.learning_rates == expected.learning_rates
@@ -115,7 +115,7 @@ def assert_same(folder, result, whole):
 
 
 def contents(folder):
-    """All files below a folder, the lock aside, with their bytes."""
+    """Return all files below a folder, except for the lock, with their bytes."""
     return {
         path.relative_to(folder).as_posix(): path.read_bytes()
         for path in sorted(folder.rglob("*"))
@@ -124,7 +124,7 @@ def contents(folder):
 
 
 def start_tiny_run(run_dir, *arguments, figures=None, compile_cache=True, **options):
-    """Starts `tiny_run.py`; lines of its output can be read from the process.
+    """Start `tiny_run.py`; lines of its output can be read from the process.
 
     With `figures` it trains one dense layer, for speed, and appends memory, handles and times
     to that file after each epoch.

@@ -37,7 +37,7 @@ DAMAGES = (remove, empty, truncate, flip_a_bit)
 
 @pytest.fixture
 def copy(whole, tmp_path):
-    """A run folder like that of the uninterrupted run, whose newest checkpoints are 21 and 24."""
+    """Return a copy of the uninterrupted run, whose newest checkpoints are 21 and 24."""
     shutil.copytree(whole[1], tmp_path / "run")
     return tmp_path / "run"
 

@@ -170,7 +170,7 @@ def original(whole, tmp_path_factory):
 
 
 def mutate(data, draw, where):
-    """Flips, cuts, repeats or replaces some bytes."""
+    """Flip, cut, repeat or replace some bytes."""
     kind = draw(st.sampled_from(["flip", "cut", "insert", "all"]), label="kind")
     place = draw(st.integers(0, max(len(data) - 1, 0)), label=f"place in {where}")
     junk = draw(st.binary(min_size=1, max_size=9), label="junk")
@@ -200,7 +200,7 @@ def test_checkpoint_folders(task, original, tmp_path_factory, data, consistent):
     damaged = contents(folder)
 
     def read():
-        """What evaluation does, which changes nothing."""
+        """Read as an evaluation does, which changes nothing."""
         reader = CheckpointReader(folder / "checkpoints")
         step, _ = reader.newest_whole()
         RunRecord.from_json(reader.read_progress(step), task.controller, 8)

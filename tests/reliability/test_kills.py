@@ -27,7 +27,7 @@ def whole(tmp_path_factory):
 
 
 def half_written(folder):
-    """Checkpoints that are being saved, or were when a process was killed."""
+    """Return the checkpoints that are being saved, or were when a process was killed."""
     checkpoints = folder / "checkpoints"
     if not checkpoints.is_dir():
         return set()
@@ -36,7 +36,7 @@ def half_written(folder):
 
 
 def live_and_die(folder, generator):
-    """Kills a run after some steps, or while it saves; says how it ended."""
+    """Kill a run after some steps, or while it saves; return how it ended."""
     left = half_written(folder)
     resume = ["--resume"] * (folder / "config.json").exists()
     process = start_tiny_run(folder, *resume)
@@ -71,7 +71,7 @@ def live_and_die(folder, generator):
 
 
 def sequence(folder, kills, seed):
-    """Kills runs in numbered folders until there were enough; returns folders and ends."""
+    """Kill runs in numbered folders until there were enough; return folders and ends."""
     generator = random.Random(seed)
     ends, folders, current = [], [], None
     while len(ends) < kills:

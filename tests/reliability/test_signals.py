@@ -14,7 +14,7 @@ from .runs import TIMEOUT, At, assert_same, log_of, start_tiny_run
 
 
 def signalling(moment, signum=signal.SIGTERM):
-    """A reporter that sends a signal to this process at a moment; see `At`."""
+    """Return a reporter that sends a signal to this process at a moment; see `At`."""
     return At(moment, lambda: os.kill(os.getpid(), signum))
 
 
@@ -40,7 +40,7 @@ def test_ten_moments(run, whole, tmp_path):
 
 @pytest.mark.parametrize("place", ["Train", "Validation"])
 def test_in_an_evaluation(run, whole, tmp_path, place):
-    """The state before it is saved, and it is done again; killed then, again."""
+    """The state before it is saved, and it is repeated, also when it is stopped once more."""
     with pytest.raises(Interrupted, match="by SIGTERM after step 8, which is saved in"):
         run(tmp_path, reporter=signalling(place))
     assert log_of(tmp_path)[-1]["event"] == "step"

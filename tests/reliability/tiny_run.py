@@ -60,7 +60,7 @@ def write_outcome(folder, *, result, **_):
 
 
 def size_of(folder):
-    """Bytes below a folder in which a save in the background makes and renames files."""
+    """Return the bytes below a folder in which a save in the background makes and renames files."""
     size = 0
     for place, _, names in os.walk(folder):
         for name in names:
