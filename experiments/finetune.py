@@ -30,7 +30,14 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import jax
 
-from resnet_jax.data import DATASETS, MAX_PIXELS, FolderFacts, load_image_folder
+from resnet_jax.data import (
+    DATASETS,
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    MAX_PIXELS,
+    FolderFacts,
+    load_image_folder,
+)
 from resnet_jax.models import (
     STAGES,
     ResNet,
@@ -45,7 +52,7 @@ from resnet_jax.storage import one_line
 
 from . import cli
 from .flat import Free
-from .job import IMAGENET_MEAN, IMAGENET_STD, Built, CreateModel, Job
+from .job import Built, CreateModel, Job
 from .options import ImageOptions
 from .run_options import RunOptions
 from .streams import tell

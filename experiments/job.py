@@ -11,7 +11,7 @@ import optax
 from flax import linen as nn
 from jax import Array
 
-from resnet_jax.data import Arrays, Dataset, Transform
+from resnet_jax.data import IMAGENET_MEAN, IMAGENET_STD, Arrays, Dataset, Transform
 from resnet_jax.models import ResNet
 from resnet_jax.run import DataFacts, FitConfig, Task, steps_per_epoch
 
@@ -19,9 +19,6 @@ from .choices import check_choices
 from .options import ImageOptions, ModelOptions
 from .run_options import DeviceOptions, EvaluationOptions, RunOptions
 from .training_options import OptimizerOptions, ScheduleOptions, TrainingOptions
-
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
 
 CreateModel = Callable[[int], ResNet]
 """A function from the number of classes to the network."""

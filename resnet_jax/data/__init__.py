@@ -3,6 +3,8 @@
 Attributes:
     AUGMENTATIONS: every augmentation by its short name.
     DATASETS: what is known of every data set, by name; `load_dataset` loads one.
+    IMAGENET_MEAN: mean of ImageNet's training images by channel, as a fraction of the full scale.
+    IMAGENET_STD: their standard deviation by channel, likewise.
     MAX_PIXELS: most pixels that `read_images` accepts in a file, unless it is told otherwise.
 """
 
@@ -13,7 +15,7 @@ from .data_folder import default_data_dir
 from .datasets import DATASETS, DatasetSpec, load_dataset
 from .image_files import MAX_PIXELS, ImageFileError, read_images
 from .image_search import FoundImages, find_images
-from .image_transform import ImageTransform
+from .image_transform import IMAGENET_MEAN, IMAGENET_STD, ImageTransform
 from .sources.folder import ImageFolder, load_image_folder
 from .sources.folder_facts import FolderFacts
 from .split import split_indices
@@ -22,6 +24,8 @@ from .transforms import Transform
 __all__ = [
     "AUGMENTATIONS",
     "DATASETS",
+    "IMAGENET_MEAN",
+    "IMAGENET_STD",
     "MAX_PIXELS",
     "Arrays",
     "Augmentation",

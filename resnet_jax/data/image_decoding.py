@@ -22,6 +22,9 @@ Result = TypeVar("Result")
 MAX_PIXELS = 89_478_485
 """Most pixels an image may have: a small file may unpack to very many."""
 
+MODES = {1: "L", 3: "RGB"}
+"""Pillow's mode of 8 bits by the number of channels."""
+
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,

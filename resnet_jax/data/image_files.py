@@ -12,13 +12,19 @@ from typing import TypeVar
 import numpy as np
 from PIL import Image
 
-from .image_decoding import MAX_PIXELS, ImageFileError, check_header, decode, pillow_settings
+from .image_decoding import (
+    MAX_PIXELS,
+    MODES,
+    ImageFileError,
+    check_header,
+    decode,
+    pillow_settings,
+)
 from .progress import Advance
 
 Argument = TypeVar("Argument")
 Result = TypeVar("Result")
 
-_MODES = {1: "L", 3: "RGB"}
 _AT_A_TIME = 256
 
 
@@ -47,7 +53,7 @@ def read_images(
     Raises:
         ValueError: if `channels`, `side` or `max_pixels` is out of range.
     """
-    if channels not in _MODES:
+    if channels not in MODES:
         raise ValueError(f"`channels` (={channels}) must be 1 or 3")
     for name, value in (("side", side), ("max_pixels", max_pixels)):
         if value < 1:
@@ -134,7 +140,7 @@ def _in_threads(
 
 def _read(path: Path, channels: int, side: int, max_pixels: int) -> np.ndarray | ImageFileError:
     try:
-        plain = decode(path, _MODES[channels], max_pixels)
+        plain = decode(path, MODES[channels], max_pixels)
     except ImageFileError as error:
         return _without_frames(error)
     if plain.size != (side, side):

@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from PIL import Image
 
+from .image_decoding import MODES
 from .resampling import Interpolation
 from .transforms import Transform
 
@@ -20,8 +21,6 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 CropMode = Literal["center", "squash", "border"]
 """How an oblong image becomes a square."""
-
-_MODES = {1: "L", 3: "RGB"}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -64,7 +63,7 @@ class ImageTransform:
             raise ValueError(
                 f"`crop_mode` (={self.crop_mode!r}) must be one of center, squash, border"
             )
-        if len(self.mean) not in _MODES:
+        if len(self.mean) not in MODES:
             raise ValueError(f"`mean` (={self.mean}) must have 1 entry, or 3 for RGB")
         Transform(
             source=(1, 1),
@@ -134,7 +133,7 @@ class ImageTransform:
             ValueError: if the array is of another type or shape.
         """
         picture = image if isinstance(image, Image.Image) else _picture(image)
-        picture = picture.convert(_MODES[len(self.mean)])
+        picture = picture.convert(MODES[len(self.mean)])
         height, width = self.resized(picture.height, picture.width)
         if picture.size != (width, height):
             picture = picture.resize((width, height), Image.Resampling[self.interpolation.upper()])
@@ -204,7 +203,7 @@ class ImageTransform:
 
 def _picture(pixels: np.ndarray) -> Image.Image:
     """Return uint8 `[height, width, channels]` as a Pillow image."""
-    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] not in _MODES:
+    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] not in MODES:
         raise ValueError(
             f"`image` is {pixels.dtype} {list(pixels.shape)}; expected a Pillow image or uint8 "
             "[height, width, 1 or 3]"
