@@ -1,8 +1,9 @@
 """TensorBoard's event files: how they are written and read, without TensorFlow.
 
 An event file is a row of TFRecords, each of which holds an `Event` protocol buffer. tensorboardX
-has the protocol buffers, the checksum and the images. Its writers are not used: they pass records
-to a thread, which ends without a word when the disk is full.
+has the protocol buffers, the images and the writer of records, which is given a file here that
+takes all of what is flushed or nothing. Its `SummaryWriter` is not used: it passes records to a
+thread, which ends without a word when the disk is full. It has no reader.
 
 References:
     https://www.tensorflow.org/tutorials/load_data/tfrecord
@@ -19,7 +20,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 from tensorboardX import summary
 from tensorboardX.proto.event_pb2 import Event, SessionLog
 from tensorboardX.proto.summary_pb2 import Summary
-from tensorboardX.record_writer import masked_crc32c
+from tensorboardX.record_writer import RecordWriter, masked_crc32c, register_writer_factory
 
 from .append import append
 from .pixels import pixels
@@ -28,6 +29,7 @@ from .scalars import scalars
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+_SCHEME = "resnet_jax"
 PREFIX = "events.out.tfevents."
 """Beginning of the names of event files; the nanoseconds of the epoch follow."""
 
@@ -59,12 +61,12 @@ class EventFile:
 
     def __init__(self, folder: Path) -> None:
         self.path = _new_path(folder)
-        self._pending: list[bytes] = []
-        self._written = False
+        self._records = RecordWriter(f"{_SCHEME}:{self.path}")
+        self.add(Event(wall_time=time.time(), file_version="brain.Event:2"))
 
     def add(self, event: Event) -> None:
         """Keep an event until `flush`."""
-        self._pending.append(_record(event))
+        self._records.write(event.SerializeToString())
 
     def add_scalars(self, event: Mapping[str, Any]) -> None:
         """Keep the numbers of a run's event, if it has any, until `flush`."""
@@ -83,13 +85,36 @@ class EventFile:
             OSError: if the disk does not take it, or the file is gone; it stays pending, and the
                 file as it was.
         """
-        if not self._pending:
-            return
-        version = _record(Event(wall_time=time.time(), file_version="brain.Event:2"))
-        head = () if self._written else (version,)
-        append(self.path, b"".join((*head, *self._pending)), create=not self._written)
-        self._written = True
-        self._pending.clear()
+        self._records.flush()
+
+
+class _Appended:
+    """A file that is closed between two flushes, each of which appends everything or nothing."""
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._pending, self._made = path, bytearray(), False
+
+    def write(self, data: bytes) -> None:
+        """Keep bytes until `flush`."""
+        self._pending += data
+
+    def flush(self) -> None:
+        """Append what is pending; see `append`."""
+        if self._pending:
+            append(self._path, bytes(self._pending), create=not self._made)
+            self._made = True
+            self._pending.clear()
+
+
+class _Factory:
+    """Opens a file for a `RecordWriter`, whose path begins with `_SCHEME` and a colon."""
+
+    def open(self, path: str) -> _Appended:
+        """Return the file; nothing is written yet."""
+        return _Appended(Path(path.removeprefix(f"{_SCHEME}:")))
+
+
+register_writer_factory(_SCHEME, _Factory())
 
 
 def purge_event(step: int) -> Event:
@@ -142,13 +167,6 @@ def _new_path(folder: Path) -> Path:
     # The clock of another machine may be behind.
     after = max((int(stamp) for stamp in stamps if stamp.isdecimal()), default=0) + 1
     return folder / f"{PREFIX}{max(time.time_ns(), after)}.resnet_jax"
-
-
-def _record(event: Event) -> bytes:
-    """Return an event as a TFRecord: length and data, each followed by its checksum."""
-    data = event.SerializeToString()
-    length = struct.pack("<Q", len(data))
-    return b"".join((length, _checksum(length), data, _checksum(data)))
 
 
 def _checksum(data: bytes) -> bytes:

@@ -157,3 +157,13 @@ def test_the_image_of_a_figure(tmp_path):
 def test_log_before_begin(tmp_path):
     with pytest.raises(RuntimeError, match="`begin` must be called first"):
         TensorBoard(tmp_path).log(STEPS[0])
+
+
+def test_a_file_that_was_removed_does_not_go_on_without_its_beginning(tmp_path):
+    board = begin(tmp_path)
+    (path,) = event_paths(tmp_path)
+    path.unlink()
+    board.log(STEPS[0])
+    with pytest.raises(FileNotFoundError):
+        board.flush()
+    assert not list(tmp_path.iterdir())
