@@ -36,8 +36,9 @@ def atomic_path(path: Path) -> Iterator[Path]:
         temporary.replace(path)
     except OSError as error:
         # A full disk is found by writing to an open file, which has no name.
-        if error.filename is None or str(error.filename) == str(temporary):
-            error.filename, error.filename2 = str(path), None
+        unnamed = error.filename is None or str(error.filename) == str(temporary)
+        if unnamed and error.errno is not None:
+            raise OSError(error.errno, error.strerror, str(path)) from error
         raise
     finally:
         temporary.unlink(missing_ok=True)

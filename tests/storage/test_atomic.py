@@ -43,6 +43,7 @@ def test_an_error_of_the_disk_names_the_file(tmp_path):
         with pytest.raises(OSError, match="No ") as caught, atomic_path(path) as temporary:
             block(temporary)
         assert caught.value.filename == str(path)
+        assert str(caught.value).endswith(f"'{path}'")
     with pytest.raises(FileNotFoundError) as caught, atomic_path(path):
         (tmp_path / "other").read_text()
     assert caught.value.filename == str(tmp_path / "other")
