@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -161,6 +162,7 @@ def evaluation_figures(
     """
     labels, names = dataset.test.labels, dataset.class_names
 
+    @cache
     def shown() -> Array:
         return jax.jit(crop)(dataset.test.images[:EXAMPLES])
 
@@ -170,8 +172,7 @@ def evaluation_figures(
         images = shown()[:EXPLAINED]
         count = len(images)
         classes = jnp.asarray(scores.predictions[:count])
-        # The mirror image has maps of its own; those of the image are shown.
-        plain = model.model if isinstance(model, FlipAveraged) else model
+        plain = _of_one_image(model)
         return plot_explanations(
             np.asarray(transform.denormalise(images)),
             scores.predictions[:count],
@@ -208,7 +209,7 @@ def explained_stage(
     Returns:
         The name of the stage; None for a network without such maps.
     """
-    plain = model.model if isinstance(model, FlipAveraged) else model
+    plain = _of_one_image(model)
     try:
         maps: Any = jax.eval_shape(
             lambda batch: plain.apply(variables, crop(batch), method="features"), images[:EXPLAINED]
@@ -218,3 +219,8 @@ def explained_stage(
         return None
     large = [name for name in sides if sides[name] >= SMALLEST_MAP]
     return max(large, default=min(sides, default=None))
+
+
+def _of_one_image(model: nn.Module) -> nn.Module:
+    """Return the network whose maps are explained; the mirror image has maps of its own."""
+    return model.model if isinstance(model, FlipAveraged) else model
