@@ -135,6 +135,8 @@ class CheckpointReader:
                 f"no epoch of {run} has been evaluated yet, so that there is no best checkpoint; "
                 "take the last by --checkpoint last"
             )
+        if step == last:
+            return step
         origin = self.folder / str(step)
         damage: str | None = "it is not there any more"
         if origin.is_dir():

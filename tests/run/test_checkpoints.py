@@ -208,6 +208,19 @@ def test_choosing(tmp_path):
     assert reader.choose("last") == 2
 
 
+@pytest.mark.parametrize("name", ["state/_METADATA", "state/manifest.ocdbt", "progress.json"])
+def test_a_best_checkpoint_without_what_reading_needs(tmp_path, name):
+    with CheckpointStore(tmp_path) as store:
+        for step in (1, 2):
+            store.save(state(step), {"best_step": 1})
+    (tmp_path / "1" / name).unlink()
+    write_manifest(tmp_path / "1")
+    reader = CheckpointReader(tmp_path)
+    with pytest.raises(CheckpointError, match=f"cannot be used: {name} is missing"):
+        reader.choose("best")
+    assert reader.choose("last") == 2
+
+
 def test_none_is_whole(tmp_path):
     with CheckpointStore(tmp_path) as store:
         store.save(state(1), {})
