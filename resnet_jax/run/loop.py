@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import signal
 from collections.abc import Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
@@ -22,7 +21,7 @@ from .console import ProgressLines, Reporter
 from .examples import Examples
 from .folder import RunFolder
 from .identity import Identity
-from .interruption import Interrupted, StopRequest
+from .interruption import StopRequest
 from .migrations import shortest
 from .plan import Order, Plan, make_plan
 from .record import RunRecord
@@ -180,7 +179,7 @@ class _Loop:
             if pending is not None:
                 with self.timer.more():
                     self._record(pending, record)
-        self._stop_if_asked(state, record)
+        self.watch.stop_if_asked(state, record, self.clock)
         return state
 
     def _record(self, metrics: dict[str, Array], record: RunRecord) -> None:
@@ -209,7 +208,7 @@ class _Loop:
         ):
             for number, batch in enumerate(batches):
                 self.watch.poll(number)
-                self._stop_if_asked(state, record)
+                self.watch.stop_if_asked(state, record, self.clock)
                 before = totals
                 totals = plan.eval_step(state.variables, batch, totals, plan.eval_key)
                 jax.block_until_ready(before)
@@ -229,19 +228,6 @@ class _Loop:
         return state.replace(  # type: ignore[attr-defined]
             opt_state=set_learning_rate(state.opt_state, rate)
         )
-
-    def _stop_if_asked(self, state: TrainState, record: RunRecord) -> None:
-        """Save and raise, if a signal came."""
-        if not self.watch.signum:
-            return
-        kept = ""
-        if record.step:
-            self.saver.save(state, record, self.clock)
-        self.saver.wait()
-        if record.step and self.saver.folder is not None:
-            kept = f", which is saved in {self.saver.folder.checkpoints.folder}"
-        name = signal.Signals(self.watch.signum).name
-        raise Interrupted(self.watch.signum, f"stopped by {name} after step {record.step}{kept}")
 
     def _write(self, event: dict[str, Any]) -> None:
         with self.saver.disk_errors_explained():

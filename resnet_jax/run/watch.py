@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import signal
 import time
 
 import jax
 
+from ..training import TrainState
 from . import processes
+from .clock import Stopwatch
 from .config import FitConfig
-from .interruption import StopRequest
+from .interruption import Interrupted, StopRequest
+from .record import RunRecord
 from .saver import Saver
 
 TOGETHER_EVERY = 10
@@ -45,6 +49,28 @@ class Watch:
             unsaved = time.perf_counter() - self._saver.saved_at
             self._unsaved_seconds = processes.largest(unsaved)
         return self.signum > 0
+
+    def stop_if_asked(self, state: TrainState, record: RunRecord, clock: Stopwatch) -> None:
+        """Save and raise, if a signal came.
+
+        Args:
+            state: on the devices.
+            record: of the run; its seconds are set.
+            clock: of the run.
+
+        Raises:
+            Interrupted: if a signal came; the message says where the state is saved.
+        """
+        if not self.signum:
+            return
+        kept = ""
+        if record.step:
+            self._saver.save(state, record, clock)
+        self._saver.wait()
+        if record.step and self._saver.folder is not None:
+            kept = f", which is saved in {self._saver.folder.checkpoints.folder}"
+        name = signal.Signals(self.signum).name
+        raise Interrupted(self.signum, f"stopped by {name} after step {record.step}{kept}")
 
     def is_due(self, step: int) -> bool:
         """Return whether to save after a step inside an epoch.
