@@ -6,7 +6,6 @@ Torch itself is not needed: a state dict may hold tensors or NumPy arrays.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import jax
@@ -16,10 +15,10 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from jax import Array
 
 from .layers import Dense
+from .misfit import Misfit
 from .resnet import ResNet
 from .torch_names import (
     Tensor,
-    WeightsError,
     canonical,
     counter_of,
     counters,
@@ -57,13 +56,14 @@ def from_torch(
         where the state dict has float64; half precision becomes float32, which is exact.
 
     Raises:
-        WeightsError: if the tensors do not fit; it names every missing or unexpected tensor, and
-            every one of the wrong shape or not floating point.
+        WeightsError: if the tensors do not fit; it names a few of the missing and the unexpected
+            ones, of those of the wrong shape, and of those that are not floating point or have
+            NaN or infinite values.
         ValueError: if `head` is neither of the two.
     """
     if head not in ("strict", "reinit"):
         raise ValueError(f"`head` (={head!r}) must be 'strict' or 'reinit'")
-    misfit = _Misfit()
+    misfit = Misfit()
     given: dict[str, np.ndarray] = {}
     for original, value in state_dict.items():
         name = canonical(original)
@@ -78,7 +78,8 @@ def from_torch(
         given = {name: value for name, value in given.items() if not name.startswith("fc.")}
     optional = set(counters(expected))
     misfit.compare({n: v for n, v in given.items() if n not in optional}, expected)
-    if any(name.startswith("fc.") for name in misfit.shapes):
+    misfit.find_not_finite({name: given[name] for name in expected if name in given})
+    if any(name.startswith("fc.") for name in misfit.notes.get("wrong shape", ())):
         misfit.advice = 'head="reinit" starts a new `fc` for another number of classes'
     misfit.raise_if_any("the state dict does not fit the model")
 
@@ -110,7 +111,7 @@ def to_torch(
         `num_batches_tracked`, the dtype of the variables (float32 at least) for all others.
 
     Raises:
-        WeightsError: if the variables do not fit; it names every one that does not.
+        WeightsError: if the variables do not fit; it names a few of those that do not.
 
     >>> from resnet_jax import BasicBlock, ResNet
     >>> model = ResNet(BasicBlock, (1, 1, 1, 1), num_classes=10, base_planes=8)
@@ -127,7 +128,7 @@ def to_torch(
         for path, value in flat.items()
     }
     expected = _for_images_of(given, model, expected)
-    misfit = _Misfit()
+    misfit = Misfit()
     misfit.compare(given, expected)
     misfit.raise_if_any("the variables do not fit the model")
 
@@ -137,46 +138,6 @@ def to_torch(
         if counter := counter_of(name):
             state_dict[counter] = np.array(num_batches_tracked, np.int64)
     return state_dict
-
-
-@dataclass
-class _Misfit:
-    """Everything that is wrong with some tensors, reported at once."""
-
-    missing: list[str] = field(default_factory=list)
-    unexpected: list[str] = field(default_factory=list)
-    repeated: list[str] = field(default_factory=list)
-    shapes: list[str] = field(default_factory=list)
-    dtypes: list[str] = field(default_factory=list)
-    advice: str | None = None
-
-    def compare(self, given: Mapping[str, np.ndarray], expected: Mapping[str, Tensor]) -> None:
-        self.missing += [name for name in expected if name not in given]
-        self.unexpected += [name for name in given if name not in expected]
-        for name, leaf in expected.items():
-            if name not in given:
-                continue
-            array = given[name]
-            if array.shape != leaf.shape:
-                self.shapes.append(f"{name} is {array.shape}, the model's is {leaf.shape}")
-            if not jnp.issubdtype(array.dtype, jnp.floating):
-                self.dtypes.append(f"{name} is {array.dtype}")
-
-    def raise_if_any(self, summary: str) -> None:
-        lines = []
-        for kind, names in (
-            ("missing", self.missing),
-            ("unexpected", self.unexpected),
-            ("repeated", self.repeated),
-            ("wrong shape", self.shapes),
-            ("not floating point", self.dtypes),
-        ):
-            if names:
-                lines.append(f"{kind} ({len(names)}):" + "".join(f"\n    {name}" for name in names))
-        if lines:
-            if self.advice:
-                lines.append(self.advice)
-            raise WeightsError("\n  ".join([f"{summary}:", *lines]))
 
 
 def _for_images_of(

@@ -83,7 +83,7 @@ def test_head_and_key_are_passed_on(model, variables, tmp_path):
     path = tmp_path / "weights.safetensors"
     rj.save_weights(path, model, variables)
     tuned = model.clone(num_classes=3)
-    with pytest.raises(rj.WeightsError, match=r"fc\.weight is \(10, 256\)"):
+    with pytest.raises(rj.WeightsError, match=r"fc\.weight \(\(10, 256\), the model's is"):
         rj.load_weights(tuned, path)
     key = jax.random.key(4)
     read = rj.load_weights(tuned, path, head="reinit", key=key)
@@ -183,5 +183,5 @@ def test_a_file_with_other_tensors(model, variables, tmp_path):
     arrays = rj.to_torch(model, variables)
     arrays["head.weight"] = arrays.pop("fc.weight")
     save_file(arrays, tmp_path / "other.safetensors")
-    with pytest.raises(rj.WeightsError, match=r"(?s)missing.*fc\.weight.*unexpected.*head\.weight"):
+    with pytest.raises(rj.WeightsError, match=r"missing: fc\.weight; unexpected: head\.weight$"):
         rj.load_weights(model, tmp_path / "other.safetensors")
