@@ -8,6 +8,8 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from .scalars import number
+
 Tree = TypeVar("Tree")
 
 
@@ -16,8 +18,9 @@ def check_decay(decay: float) -> None:
 
     Raises:
         ValueError: if the decay is out of range.
+        TypeError: if it is no number.
     """
-    if not 0.0 <= decay < 1.0:
+    if not 0.0 <= number("ema_decay", decay) < 1.0:
         raise ValueError(f"`ema_decay` (={decay}) must be at least 0 and below 1")
 
 
@@ -45,7 +48,7 @@ def update_ema(average: Tree, variables: Tree, step: Array, decay: float) -> Tre
     0.5
     """
     count = step.astype(jnp.float32)
-    weight = jnp.minimum(decay, (1.0 + count) / (10.0 + count))
+    weight = jnp.minimum(jnp.asarray(decay, jnp.float32), (1.0 + count) / (10.0 + count))
 
     def move(old: Any, new: Any) -> Any:
         return old + (1.0 - weight).astype(old.dtype) * (new - old)

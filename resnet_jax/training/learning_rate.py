@@ -23,7 +23,8 @@ def get_learning_rate(opt_state: Any) -> Array:
     if rate is None:
         raise ValueError(
             f"`opt_state` (a {type(opt_state).__name__}) has no learning rate; make the optimizer "
-            "by `make_optimizer`, or by `optax.inject_hyperparams` with a `learning_rate`"
+            "by `make_optimizer`, or by `optax.inject_hyperparams` with a `learning_rate`, around "
+            "everything else that it is made of"
         )
     return rate
 

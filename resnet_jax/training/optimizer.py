@@ -11,6 +11,7 @@ import optax
 from jax.typing import ArrayLike
 
 from .rules import OPTIMIZERS
+from .scalars import number
 
 
 def make_optimizer(
@@ -49,6 +50,7 @@ def make_optimizer(
 
     Raises:
         ValueError: if an argument is out of range or not an option of the optimizer.
+        TypeError: if an argument is no number.
 
     References:
         Howard and Ruder 2018, https://arxiv.org/abs/1801.06146 (discriminative fine-tuning)
@@ -141,8 +143,9 @@ def _checked(name: str, value: float, *, above_zero: bool = False) -> float:
 
     Raises:
         ValueError: if the value is negative, not finite, or 0 where it must be above 0.
+        TypeError: if it is no number.
     """
-    value = float(value)
+    value = number(name, value)
     if not math.isfinite(value) or value < 0 or (above_zero and value == 0):
         bound = "above 0" if above_zero else "at least 0"
         raise ValueError(f"`{name}` (={value}) must be finite and {bound}")
@@ -154,8 +157,9 @@ def _fraction(name: str, value: float) -> float:
 
     Raises:
         ValueError: if the value is not in [0, 1).
+        TypeError: if it is no number.
     """
-    value = float(value)
+    value = number(name, value)
     if not 0.0 <= value < 1.0:
         raise ValueError(f"`{name}` (={value}) must be at least 0 and below 1")
     return value

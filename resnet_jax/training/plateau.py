@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, fields
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -12,6 +12,10 @@ import numpy as np
 from flax import struct
 from jax import Array
 from jax.typing import ArrayLike
+
+from .scalars import check_scalar, number, plain
+
+_BOUNDED = ("patience", "threshold", "cooldown", "min_lr", "eps")
 
 
 @struct.dataclass
@@ -57,6 +61,7 @@ class ReduceLROnPlateau:
 
     Raises:
         ValueError: on construction, for an argument out of range.
+        TypeError: on construction, for an argument that is no number.
 
     References:
         https://docs.pytorch.org/docs/stable/generated/torch.optim.lr_scheduler.ReduceLROnPlateau.html
@@ -80,17 +85,16 @@ class ReduceLROnPlateau:
 
     def __post_init__(self) -> None:
         for field in fields(self):
-            value = getattr(self, field.name)
-            if hasattr(value, "item"):
-                # A NumPy scalar has a precision of its own, which would promote the state's.
-                object.__setattr__(self, field.name, value.item())
+            object.__setattr__(self, field.name, plain(field.name, getattr(self, field.name)))
         if self.mode not in ("max", "min"):
             raise ValueError(f"`mode` (={self.mode!r}) must be 'max' or 'min'")
         if self.threshold_mode not in ("rel", "abs"):
             raise ValueError(f"`threshold_mode` (={self.threshold_mode!r}) must be 'rel' or 'abs'")
+        for name in ("factor", *_BOUNDED):
+            number(name, getattr(self, name))
         if not 0.0 < self.factor < 1.0:
             raise ValueError(f"`factor` (={self.factor}) must be between 0 and 1, both excluded")
-        for name in ("patience", "threshold", "cooldown", "min_lr", "eps"):
+        for name in _BOUNDED:
             value = getattr(self, name)
             if not (value >= 0 and math.isfinite(value)):
                 raise ValueError(f"`{name}` (={value}) must be finite and at least 0")
@@ -103,11 +107,12 @@ class ReduceLROnPlateau:
 
         Raises:
             ValueError: if the rate is not a scalar.
+            TypeError: if it is no number.
         """
-        _check_scalar("learning_rate", learning_rate)
+        check_scalar("learning_rate", learning_rate)
         xp: Any = jnp
         if not _is_traced(learning_rate):
-            xp, learning_rate = np, float(cast(float, learning_rate))
+            xp, learning_rate = np, number("learning_rate", learning_rate)
         return PlateauState(
             learning_rate=xp.asarray(learning_rate, dtype=float),
             best=xp.asarray(-math.inf if self.mode == "max" else math.inf, dtype=float),
@@ -124,8 +129,9 @@ class ReduceLROnPlateau:
 
         Raises:
             ValueError: if the metric is not a scalar.
+            TypeError: if it is no number.
         """
-        _check_scalar("metric", metric)
+        check_scalar("metric", metric)
         if _is_traced(state, metric):
             state = jax.tree.map(jnp.asarray, state)
             return self._updated(jnp, state, jnp.asarray(metric, dtype=state.best.dtype))
@@ -137,7 +143,7 @@ class ReduceLROnPlateau:
         )
         # Infinities and NaN are legitimate metrics.
         with np.errstate(all="ignore"):
-            updated = self._updated(np, state, np.asarray(float(cast(float, metric))))
+            updated = self._updated(np, state, np.asarray(number("metric", metric)))
         return jax.tree.map(lambda new, old: np.asarray(new, old.dtype), updated, state)
 
     def _updated(self, xp: Any, state: PlateauState, metric: Any) -> PlateauState:
@@ -171,9 +177,3 @@ class ReduceLROnPlateau:
 def _is_traced(*values: Any) -> bool:
     """Return whether any leaf is a value of a JAX transformation."""
     return any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(values))
-
-
-def _check_scalar(name: str, value: ArrayLike) -> None:
-    """Raise a `ValueError` unless a value has no axes."""
-    if np.shape(value):
-        raise ValueError(f"`{name}` must be a scalar, not an array of shape {np.shape(value)}")

@@ -9,6 +9,8 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike
 
+from .scalars import number, plain
+
 ONE_CYCLE_START = 1 / 25
 """Factor at the first step of a one-cycle schedule; the peak is 1."""
 
@@ -55,14 +57,13 @@ class Schedule:
 
     def __post_init__(self) -> None:
         for field in fields(self):
-            value = getattr(self, field.name)
-            if hasattr(value, "item"):
-                # Scalars of NumPy and JAX have a precision of their own, and some are traced.
-                object.__setattr__(self, field.name, value.item())
+            object.__setattr__(self, field.name, plain(field.name, getattr(self, field.name)))
         if self.shape not in ("constant", "cosine", "onecycle"):
             raise ValueError(
                 f"`shape` (={self.shape!r}) must be 'constant', 'cosine' or 'onecycle'"
             )
+        for name in ("total_steps", "warmup_steps"):
+            number(name, getattr(self, name))
         if self.total_steps < 1:
             raise ValueError(f"`total_steps` (={self.total_steps}) must be at least 1")
         least, rest = (2, 2) if self.shape == "onecycle" else (0, 1)

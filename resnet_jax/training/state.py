@@ -12,6 +12,9 @@ from flax import linen as nn
 from flax import struct
 from jax import Array
 
+from .learning_rate import get_learning_rate, has_learning_rate
+from .scalars import check_scalar
+
 
 @struct.dataclass
 class TrainState:
@@ -58,7 +61,8 @@ def create_state(
         ema: whether to keep moving averages, which start at the variables.
 
     Raises:
-        ValueError: if `variables` are not the model's; the message names the first difference.
+        ValueError: if `variables` are not the model's (the message names the first difference), or
+            if the optimizer's learning rate is not a scalar.
     """
 
     def initialise(key: Array) -> Mapping[str, Any]:
@@ -66,11 +70,14 @@ def create_state(
 
     def begin(variables: Mapping[str, Any]) -> TrainState:
         params, batch_stats = variables["params"], variables.get("batch_stats", {})
+        opt_state = tx.init(params)
+        if has_learning_rate(opt_state):
+            check_scalar("learning_rate", get_learning_rate(opt_state))
         return TrainState(
             step=jnp.zeros((), jnp.int32),
             params=params,
             batch_stats=batch_stats,
-            opt_state=tx.init(params),
+            opt_state=opt_state,
             ema={"params": params, "batch_stats": batch_stats} if ema else {},
         )
 

@@ -37,9 +37,17 @@ def _micro_batches(tree: Any, count: int) -> Any:
 
     They are strided because each device can then cut what it holds, and part `i` has the same
     examples on any number of devices.
+
+    Raises:
+        ValueError: if the parts would not be equal.
     """
 
     def cut(leaf: Array) -> Array:
+        if count < 1 or leaf.shape[0] % count:
+            raise ValueError(
+                f"`accumulate_steps` (={count}) must divide the batch of each device "
+                f"(={leaf.shape[0]})"
+            )
         return jnp.moveaxis(jnp.reshape(leaf, (-1, count, *leaf.shape[1:])), 1, 0)
 
     return jax.tree.map(cut, tree)

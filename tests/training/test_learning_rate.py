@@ -98,3 +98,70 @@ def test_an_optimizer_without_a_rate_in_its_state():
     assert set(logged[0]) == {"loss"}
     with pytest.raises(ValueError, match="has no learning rate; make the optimizer by"):
         train(optax.sgd(0.1), WARMUP)
+
+
+def by_hand(learning_rate):
+    """An optimizer of a user's own, without a learning rate in its state."""
+
+    def update(gradients, state, params=None):
+        del params
+        return jax.tree.map(lambda leaf: -learning_rate * leaf, gradients), state
+
+    return optax.GradientTransformation(lambda params: optax.EmptyState(), update)
+
+
+def two_rates():
+    def label(params):
+        return {"Dense_0": jax.tree.map(lambda leaf: str(leaf.ndim), params["Dense_0"])}
+
+    parts = {"1": make_optimizer(0.1), "2": make_optimizer(0.2)}
+    return optax.multi_transform(parts, label)
+
+
+WITHOUT_ONE_RATE = {
+    "plain": lambda: optax.sgd(0.1),
+    "schedule": lambda: optax.sgd(halving),
+    "chained schedule": lambda: optax.chain(
+        optax.trace(0.9), optax.scale_by_schedule(lambda count: -halving(count))
+    ),
+    "by hand": lambda: by_hand(0.1),
+    "MultiSteps": lambda: optax.MultiSteps(make_optimizer(0.1), every_k_schedule=2),
+    "two rates": two_rates,
+    "schedule-free": lambda: optax.contrib.schedule_free(make_optimizer(0.1), 0.1),
+    "inside a chain": lambda: optax.chain(optax.clip(1.0), make_optimizer(0.1)),
+    "other hyperparameters": lambda: optax.inject_hyperparams(optax.trace)(decay=0.9),
+}
+
+
+@pytest.mark.parametrize("name", WITHOUT_ONE_RATE)
+def test_a_step_logs_no_rate_that_it_cannot_know(name):
+    logged, state = train(WITHOUT_ONE_RATE[name]())
+    assert {frozenset(metrics) for metrics in logged} == {frozenset({"loss"})}
+    assert all(np.isfinite(metrics["loss"]) for metrics in logged)
+    with pytest.raises(ValueError, match=r"\(a \w+\) has no learning rate; make the optimizer by"):
+        set_learning_rate(state.opt_state, 0.1)
+    with pytest.raises(ValueError, match=r"has no learning rate; .* around everything else"):
+        train(WITHOUT_ONE_RATE[name](), WARMUP)
+
+
+def test_a_chain_within_injected_hyperparameters_has_its_rate():
+    def clipped(learning_rate):
+        return optax.chain(optax.clip(1.0), optax.sgd(learning_rate))
+
+    tx = optax.inject_hyperparams(clipped)(learning_rate=0.5)
+    logged, _ = train(tx, WARMUP, set_after_two=1.0)
+    assert rates(logged) == [0.125, 0.25, 0.75, 1.0]
+
+
+def test_a_rate_for_each_of_several_parameters_is_refused():
+    tx = optax.inject_hyperparams(optax.sgd)(learning_rate=np.array([0.1, 0.2], np.float32))
+    with pytest.raises(ValueError, match=r"`learning_rate` must be a scalar, .* shape \(2,\)"):
+        create_state(Linear(), tx, jax.random.key(0), (1, 2, 2, 1))
+
+
+def test_numpy_scalars_change_nothing():
+    plain, state = train(make_optimizer(0.5), WARMUP, set_after_two=0.25)
+    schedule = Schedule("constant", total_steps=np.int64(5), warmup_steps=np.asarray(4))
+    numpy, other = train(make_optimizer(np.float64(0.5)), schedule, set_after_two=np.float64(0.25))
+    assert rates(numpy) == rates(plain)
+    jax.tree.map(np.testing.assert_array_equal, other.params, state.params)

@@ -1,5 +1,7 @@
 """Cross-entropy, torch's, and the labels that it and the steps refuse."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -126,3 +128,43 @@ def test_an_evaluation_takes_integers_only(engine, state, labels, found):
     for examples in (plan, batch):
         with pytest.raises(ValueError, match=rf"`labels` \({found}\) must be integers of .*\[8\],"):
             step(state.variables, engine.place(examples), *rest)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+@pytest.mark.parametrize(("label", "at"), [(-1, 2), (4, 0), (255, 7)])
+def test_integers_that_are_no_classes(smoothing, label, at):
+    labels = LABELS.copy()
+    labels[at] = label
+    logits = jnp.zeros((8, 4))
+    message = rf"`labels\[{at}\]` \(={label}\) must be in \[0, 4\), .* of 1 labels in all"
+    for convert in (np.asarray, jnp.asarray, np.int64, list):
+        with pytest.raises(ValueError, match=message):
+            cross_entropy(logits, convert(labels), label_smoothing=smoothing)
+    # In a transformation no value can be read.
+    losses = jax.jit(partial(cross_entropy, label_smoothing=smoothing))(logits, labels)
+    np.testing.assert_array_equal(np.isnan(losses), np.arange(8) == at)
+
+
+def test_logits_must_have_two_axes():
+    with pytest.raises(ValueError, match=r"`logits` \(of shape \[8\]\) must be \[batch, classes\]"):
+        cross_entropy(jnp.zeros(8), jnp.zeros(8, jnp.int32))
+
+
+@pytest.mark.parametrize("smoothing", [-0.1, 1.0, float("nan")])
+def test_smoothing_out_of_range(smoothing):
+    with pytest.raises(ValueError, match=r"`label_smoothing` \(=.*\) must be at least 0"):
+        cross_entropy(jnp.zeros((8, 4)), jnp.asarray(LABELS), label_smoothing=smoothing)
+
+
+@pytest.mark.parametrize("convert", [np.float32, np.float64, np.asarray, jnp.float32])
+def test_scalars_of_numpy_and_jax_as_smoothing(convert):
+    logits = jnp.asarray(np.random.default_rng(0).standard_normal((8, 4)), jnp.bfloat16)
+    plain = cross_entropy(logits, LABELS, label_smoothing=0.25)
+    given = cross_entropy(logits, LABELS, label_smoothing=convert(0.25))
+    assert given.dtype == plain.dtype == jnp.bfloat16
+    np.testing.assert_array_equal(given, plain)
+
+
+def test_micro_batches_that_are_not_equal(engine, state):
+    with pytest.raises(ValueError, match=r"`accumulate_steps` \(=3\) must divide the .* \(=8\)"):
+        train_on(Batch(IMAGES, LABELS), engine, state, accumulate_steps=3)

@@ -171,6 +171,9 @@ def test_numpy_scalars(name):
     scalars = {key: np.asarray(value)[()] for key, value in numbers.items()}
     stages["factors"] = {stage: np.float64(factor) for stage, factor in FACTORS.items()}
     numpy = make_optimizer(np.float32(0.5), np.float32(0.75), name=name, **scalars, **stages)
+    arrays = {key: jnp.asarray(value) for key, value in numbers.items()}
+    zero_d = make_optimizer(np.asarray(0.5), jnp.float32(0.75), name=name, **arrays, **stages)
+    assert_equal(train(zero_d)[0], train(plain)[0])
     for one, two in zip(train(numpy), train(plain), strict=True):
         assert jax.tree.structure(one) == jax.tree.structure(two)
         assert_equal(one, two)

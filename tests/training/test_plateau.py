@@ -1,5 +1,7 @@
 """The plateau controller's rules, one by one, and its arguments."""
 
+from fractions import Fraction
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -114,8 +116,47 @@ def test_the_metric_must_be_a_scalar():
             update(state, jnp.ones(1))
     with pytest.raises(ValueError, match=r"`learning_rate` must be a scalar, .* shape \(2,\)"):
         controller.init([0.1, 0.2])
-    with pytest.raises(TypeError):
-        controller.update(state, None)
+
+
+@pytest.mark.parametrize("metric", [None, "0.5", np.str_("0.5"), b"1", 1j, {}])
+def test_the_metric_must_be_a_number(metric):
+    controller = rj.ReduceLROnPlateau()
+    with pytest.raises(TypeError, match=r"`metric` \(=.*\) must be a number$"):
+        controller.update(controller.init(0.1), metric)
+
+
+@pytest.mark.parametrize("learning_rate", [None, "0.1"])
+def test_the_learning_rate_must_be_a_number(learning_rate):
+    with pytest.raises(TypeError, match=r"`learning_rate` \(=.*\) must be a number$"):
+        rj.ReduceLROnPlateau().init(learning_rate)
+
+
+@pytest.mark.parametrize(
+    "convert",
+    [
+        np.float32,
+        np.float64,
+        np.float16,
+        np.int64,
+        np.asarray,
+        jnp.float32,
+        jnp.bfloat16,
+        jnp.int32,
+        lambda metric: jax.device_put(jnp.float32(metric), jax.devices()[1]),
+        Fraction,
+    ],
+)
+def test_metrics_of_any_type_of_number(convert):
+    controller = rj.ReduceLROnPlateau(patience=0)
+    metrics = [3, 5, 4, 6]
+    assert rates(controller, map(convert, metrics)) == rates(controller, metrics)
+
+
+def test_booleans_and_infinities_as_metrics():
+    controller = rj.ReduceLROnPlateau(patience=0)
+    for no, yes in ((False, True), (np.bool_(False), np.bool_(True))):
+        assert rates(controller, [yes, no]) == pytest.approx([1, 0.1])
+    assert rates(controller, [-jnp.inf, 1, jnp.inf, 2]) == pytest.approx([0.1, 0.1, 0.1, 0.01])
 
 
 def test_the_state_is_a_small_pytree_that_scans():
@@ -144,3 +185,23 @@ def test_the_state_is_a_small_pytree_that_scans():
 def test_bad_arguments(options, message):
     with pytest.raises(ValueError, match=message):
         rj.ReduceLROnPlateau(**options)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"factor": "0.1"}, r"`factor` \(='0.1'\) must be a number"),
+        ({"patience": None}, r"`patience` \(=None\) must be a number"),
+    ],
+)
+def test_arguments_that_are_no_numbers(options, message):
+    with pytest.raises(TypeError, match=message):
+        rj.ReduceLROnPlateau(**options)
+
+
+def test_arrays_as_arguments():
+    with pytest.raises(ValueError, match=r"`factor` must be a scalar, not an .* shape \(2,\)"):
+        rj.ReduceLROnPlateau(factor=np.array([0.1, 0.2]))
+    zero_d = rj.ReduceLROnPlateau(factor=np.asarray(0.5), patience=jnp.asarray(1))
+    assert zero_d == rj.ReduceLROnPlateau(factor=0.5, patience=1)
+    assert type(zero_d.patience) is int

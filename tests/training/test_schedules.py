@@ -60,3 +60,17 @@ def test_inside_a_compiled_step():
 def test_bad_arguments(arguments, message):
     with pytest.raises(ValueError, match=message):
         Schedule(*arguments)
+
+
+@pytest.mark.parametrize("convert", [np.int64, np.asarray, jnp.int32])
+def test_scalars_of_numpy_and_jax(convert):
+    scalars = Schedule("cosine", convert(10), convert(2))
+    assert scalars == Schedule("cosine", 10, 2)
+    assert type(scalars.total_steps) is type(scalars.warmup_steps) is int
+
+
+def test_what_is_no_number():
+    with pytest.raises(TypeError, match=r"`total_steps` \(='10'\) must be a number"):
+        Schedule("cosine", "10")
+    with pytest.raises(ValueError, match=r"`warmup_steps` must be a scalar, .* shape \(1,\)"):
+        Schedule("cosine", 10, np.array([2]))
