@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -12,6 +14,7 @@ import numpy as np
 from ..storage import JsonError, find_damage, first_line, plain_path, read_json
 from .identity import layout
 from .migrations import FORMAT_VERSION, migrate
+from .quiet import quiet_orbax
 
 if TYPE_CHECKING:
     import orbax.checkpoint as ocp
@@ -172,14 +175,33 @@ class CheckpointReader:
 
         whole = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), wanted)
         args = ocp.args.PyTreeRestore(item=wanted, restore_args=whole, partial_restore=True)
-        try:
-            with plain_path(origin) as place, _reader() as checkpointer:
-                restored = checkpointer.restore(place / "state", args=args)
-        except Exception as error:  # Orbax and TensorStore raise many kinds.
-            raise CheckpointError(
-                f"cannot read checkpoint {origin}: {first_line(error)}"
-            ) from error
+        with quiet_orbax() as stay_quiet:
+            try:
+                with plain_path(origin) as place, _reader() as checkpointer:
+                    restored = checkpointer.restore(place / "state", args=args)
+            except Exception as error:  # Orbax and TensorStore raise many kinds.
+                stay_quiet()
+                raise CheckpointError(
+                    f"cannot read checkpoint {origin}: {reason_of(error)}"
+                ) from error
         return restored["ema"] if averaged else restored
+
+
+def reason_of(error: BaseException) -> str:
+    """Return in one line why Orbax or TensorStore could not write or read.
+
+    Args:
+        error: theirs, which names file after file before it comes to what the system says.
+
+    >>> reason_of(ValueError("OUT_OF_RANGE: Error writing a: [os_error_code='27']"))
+    'File too large'
+    """
+    code = re.search(r"\[os_error_code='(\d+)'\]", str(error))
+    if code is not None:
+        return os.strerror(int(code[1]))
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror if error.filename is None else f"{error.strerror} ({error.filename})"
+    return first_line(error)
 
 
 def _reader() -> ocp.Checkpointer:

@@ -25,7 +25,7 @@ import orbax.checkpoint as ocp
 
 from ..storage import dumps, first_line, plain_path, write_manifest
 from ..training import TrainState
-from .checkpoint_reader import NEEDED, PROGRESS, CheckpointError, CheckpointReader
+from .checkpoint_reader import NEEDED, PROGRESS, CheckpointError, CheckpointReader, reason_of
 from .migrations import FORMAT_VERSION
 from .quiet import quiet_orbax
 
@@ -73,7 +73,7 @@ class CheckpointStore(CheckpointReader):
             self._place = self._stack.enter_context(plain_path(self.folder))
         except OSError as error:
             raise CheckpointError(f"cannot use {self.folder}: {first_line(error)}") from error
-        self._stack.enter_context(quiet_orbax())
+        self._stay_quiet = self._stack.enter_context(quiet_orbax())
         return self
 
     def __exit__(
@@ -162,9 +162,9 @@ class CheckpointStore(CheckpointReader):
         try:
             return self._manager.restore(step, args=items)["state"]
         except Exception as error:  # Orbax and TensorStore raise many kinds.
+            self._stay_quiet()
             raise CheckpointError(
-                f"cannot read the state of checkpoint {self.folder / str(step)}: "
-                f"{first_line(error)}"
+                f"cannot read the state of checkpoint {self.folder / str(step)}: {reason_of(error)}"
             ) from error
 
     def _complete(self) -> None:
@@ -181,9 +181,10 @@ class CheckpointStore(CheckpointReader):
         try:
             yield
         except Exception as error:  # Orbax and TensorStore raise many kinds.
+            self._stay_quiet()
             step = "" if self._saving is None else f" of step {self._saving[0]}"
             raise CheckpointError(
-                f"cannot save the checkpoint{step} in {self.folder}: {first_line(error)}. "
+                f"cannot save the checkpoint{step} in {self.folder}: {reason_of(error)}. "
                 "Checkpoints from before are whole; go on from them where there is room"
             ) from error
 

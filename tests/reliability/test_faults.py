@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import re
 import resource
 import shutil
 import signal
@@ -286,20 +287,27 @@ def test_checkpoints_by_the_clock(run, whole, tmp_path):
     assert {23, 24} <= kept
 
 
-def test_the_command_says_one_line(tmp_path):
-    """A full disk and a folder in use, by the command itself."""
+@pytest.mark.parametrize("size", [1000, 3000, 5000])
+def test_the_command_says_one_line_of_a_full_disk(tmp_path, size):
+    """Whatever the threads of the save are doing; this size is where its first or last file is."""
 
     def limit():
-        resource.setrlimit(resource.RLIMIT_FSIZE, (6000, 6000))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
 
     # The limit would stop writing to the cache of compiled programs, too, which warns of it.
-    process = start_tiny_run(tmp_path / "full", compile_cache=False, preexec_fn=limit)
+    process = start_tiny_run(
+        tmp_path / "full",
+        compile_cache=False,
+        figures=os.devnull,
+        preexec_fn=limit,
+    )
     _, errors = process.communicate(timeout=TIMEOUT)
     assert process.returncode == 2
-    said = [line for line in errors.splitlines() if line.startswith("error: ")]
-    assert len(said) == 1, errors
-    assert said[0].startswith("error: cannot save the checkpoint of step ")
+    said = r"error: cannot save the checkpoint of step \d+ in [^\n]*: File too large\. [^\n]+\n"
+    assert re.fullmatch(said, errors), errors
 
+
+def test_the_command_says_one_line_of_a_folder_in_use(tmp_path):
     process = start_tiny_run(tmp_path / "run")
     process.stdout.readline()
     second = start_tiny_run(tmp_path / "run", "--resume")

@@ -62,6 +62,31 @@ def test_an_error_inside_puts_back_what_was_there(hook):
     assert sys.unraisablehook is before
 
 
+def test_after_a_failure_late_messages_are_hidden_too(hook):
+    """Until a later context ends without one."""
+    before = sys.unraisablehook
+    late, other = unraisable("Event loop is closed"), unraisable("another error")
+    with quiet_orbax() as stay_quiet:
+        stay_quiet()
+    sys.unraisablehook(late)
+    sys.unraisablehook(other)
+    assert hook == [other]
+    with quiet_orbax():
+        pass
+    assert sys.unraisablehook is before
+    sys.unraisablehook(late)
+    assert hook == [other, late]
+
+
+def test_tasks_that_nobody_awaits_are_hidden_where_they_are_of_orbax(caplog):
+    logger = logging.getLogger("asyncio")
+    ours, other = "Task exception was never retrieved in orbax/save.py", "Task was destroyed"
+    with quiet_orbax():
+        for text in (ours, other):
+            logger.error("%s", text)
+    assert caplog.messages == [other]
+
+
 def test_logs_of_orbax_alone_are_hidden():
     logger, seen = logging.getLogger("absl"), []
     keeper = logging.Handler()
