@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import jax.numpy as jnp
 from flax import linen as nn
 from jax import Array
 from jax.typing import DTypeLike
 
+from ..ops import countable_flops
+from .anti_alias import ANTI_ALIASES, AntiAlias
+from .attention import ATTENTIONS, Attention
 from .blocks import Block
-from .layers import BatchNorm, Dense, NormLayer
+from .choices import choose
+from .layers import Activation, BatchNorm, Dense, NormLayer
+from .shortcuts import SHORTCUTS, Shortcut
 from .stems import STEMS, Stem
 
 
@@ -19,7 +25,7 @@ class ResNet(nn.Module):
 
     Attributes:
         block: the residual block: `BasicBlock`, `Bottleneck`, or a class with the interface of
-            `Block`.
+            `Block`; or four of them, one a stage.
         layers: blocks in each of the four stages.
         num_classes: size of the logits, at least 1.
         zero_init_residual: start every residual branch at zero (Goyal et al. 2017,
@@ -30,13 +36,22 @@ class ResNet(nn.Module):
             (`Bottleneck` only).
         norm_layer: makes the normalisations; None is `BatchNorm`. See `NormLayer`.
         stem: a name in `STEMS` (`"imagenet"` is 7×7/2 and a 3×3/2 max-pool, `"cifar"` is 3×3/1
-            and no pool), or what makes another one; see `Stem`.
-        base_planes: planes of the first stage, doubled in each further one.
+            and no pool, `"deep"` three 3×3 convolutions and the max-pool), or what makes another
+            one; see `Stem`.
+        base_planes: planes of the first stage, doubled in each further one; or of all four.
         dtype: dtype of the computation; None takes the input's. Parameters, statistics, the
             pooled vector and the logits are float32 at least.
         axis_name: the mapped axis (`pmap`, `shard_map`) that BatchNorm shares its statistics
             over; None leaves them per device.
         remat: recompute the blocks' activations in the backward pass instead of keeping them.
+        shortcut: a name in `SHORTCUTS`, or what makes another one; see `Shortcut`. None leaves
+            the block its own, a projection.
+        attention: a name in `ATTENTIONS`, or what makes another one; see `Attention`.
+        anti_alias: a name in `ANTI_ALIASES`, or what makes another filter; see `AntiAlias`.
+        act: the activation of the stem and the blocks; None is ReLU.
+        reduce_first: divisor of the output channels of each block's first convolution.
+        widths: for each stage and block the output channels of its convolutions, as in a network
+            pruned channel by channel; None follows from `base_planes`.
 
     Raises:
         ValueError: on construction, for an option out of range.
@@ -57,7 +72,7 @@ class ResNet(nn.Module):
 'layer4': (1, 1, 64), 'pooled': (64,)}
     """
 
-    block: Block
+    block: Block | Sequence[Block]
     layers: Sequence[int]
     num_classes: int = 1000
     zero_init_residual: bool = False
@@ -66,61 +81,90 @@ class ResNet(nn.Module):
     replace_stride_with_dilation: Sequence[bool] | None = None
     norm_layer: NormLayer | None = None
     stem: str | Stem = "imagenet"
-    base_planes: int = 64
+    base_planes: int | Sequence[int] = 64
     dtype: DTypeLike | None = None
     axis_name: str | None = None
     remat: bool = False
+    shortcut: str | Shortcut | None = None
+    attention: str | Attention | None = None
+    anti_alias: str | AntiAlias | None = None
+    act: Activation | None = None
+    reduce_first: int = 1
+    widths: Sequence[Sequence[Sequence[int]]] | None = None
 
     def __post_init__(self) -> None:
         if len(self.layers) != 4 or any(count < 1 for count in self.layers):
             raise ValueError(f"`layers` (={self.layers}) must be four numbers of at least 1")
-        for name in ("num_classes", "groups", "width_per_group", "base_planes"):
+        for name in ("num_classes", "groups", "width_per_group", "reduce_first"):
             if getattr(self, name) < 1:
                 raise ValueError(f"`{name}` (={getattr(self, name)}) must be at least 1")
+        planes = _planes(self.base_planes)
+        if len(planes) != 4 or min(planes) < 1:
+            raise ValueError(
+                f"`base_planes` (={self.base_planes}) must be at least 1, or four such numbers"
+            )
+        blocks = _blocks(self.block)
+        if len(blocks) != 4:
+            raise ValueError(f"`block` (={self.block}) must be one block or four, one a stage")
+        widths = self.widths
+        if widths is not None and [len(stage) for stage in widths] != list(self.layers):
+            raise ValueError(
+                f"`widths` must have the channels of {list(self.layers)} blocks, as `layers`, not "
+                f"of {[len(stage) for stage in widths]}"
+            )
         replace = self.replace_stride_with_dilation
         if replace is not None and len(replace) != 3:
             raise ValueError(
                 f"`replace_stride_with_dilation` (={replace}) must be None or have 3 entries, "
                 "for stages 2, 3 and 4"
             )
-        if not callable(self.stem) and self.stem not in STEMS:
-            raise ValueError(f"`stem` (={self.stem!r}) must be one of {', '.join(STEMS)}")
+        choose("stem", self.stem, STEMS)
         # A block that cannot have these options says so now, not when it is first applied.
-        self.block(
-            planes=self.base_planes,
-            groups=self.groups,
-            base_width=self.width_per_group,
-            dilation=2 if any(replace or ()) else 1,
-            parent=None,
-        )
+        for block, width in zip(blocks, planes, strict=True):
+            block(
+                planes=width,
+                groups=self.groups,
+                base_width=self.width_per_group,
+                dilation=2 if any(replace or ()) else 1,
+                parent=None,
+                **_block_options(self),
+            )
         super().__post_init__()
 
     def setup(self) -> None:
         """Make the layers under torchvision's names."""
         norm_layer: NormLayer = BatchNorm if self.norm_layer is None else self.norm_layer
-        make_stem = STEMS[self.stem] if isinstance(self.stem, str) else self.stem
-        self.stem_module = make_stem(
-            planes=self.base_planes,
+        planes = _planes(self.base_planes)
+        options = _block_options(self)
+        shared = {name: options[name] for name in ("act", "anti_alias") if name in options}
+        self.stem_module = choose("stem", self.stem, STEMS)(
+            planes=planes[0],
             norm_layer=norm_layer,
             dtype=self.dtype,
             axis_name=self.axis_name,
+            **shared,
         )
         # torchvision has `conv1` and `bn1` beside the stages, without a level for the stem.
         nn.share_scope(self, self.stem_module)
-        block = nn.remat(self.block, static_argnums=(2,)) if self.remat else self.block
+        blocks = _blocks(self.block)
         replace = self.replace_stride_with_dilation or (False, False, False)
         dilation = 1
         for stage, (count, dilate) in enumerate(
             zip(self.layers, (False, *replace), strict=True), start=1
         ):
+            block = blocks[stage - 1]
+            block = nn.remat(block, static_argnums=(2,)) if self.remat else block
             stride = 1 if stage == 1 else 2
             # The stage's first block still has the dilation of the stage before.
             previous = dilation
             if dilate:
                 dilation, stride = dilation * stride, 1
             for index in range(count):
+                if self.widths is not None:
+                    options["widths"] = self.widths[stage - 1][index]
+                first_dilates = index == 0 and previous != dilation
                 module = block(
-                    planes=self.base_planes * 2 ** (stage - 1),
+                    planes=planes[stage - 1],
                     stride=stride if index == 0 else 1,
                     groups=self.groups,
                     base_width=self.width_per_group,
@@ -129,9 +173,17 @@ class ResNet(nn.Module):
                     norm_layer=norm_layer,
                     dtype=self.dtype,
                     axis_name=self.axis_name,
+                    **options,
+                    **({"out_dilation": dilation} if first_dilates else {}),
                 )
                 setattr(self, f"layer{stage}_{index}", module)
         self.fc = Dense(self.num_classes)
+
+    @nn.nowrap
+    def tabulate(self, *args: Any, **options: Any) -> str:
+        """Return a table of the modules; see Flax, whose arguments it takes."""
+        with countable_flops():
+            return super().tabulate(*args, **options)
 
     def features(self, x: Array, train: bool = False) -> dict[str, Array]:
         """Return the maps of the stem and the four stages, and their pooled vector.
@@ -177,3 +229,32 @@ class ResNet(nn.Module):
                 `mutable=["batch_stats"]` in `apply`).
         """
         return self.fc(self.features(x, train)["pooled"])
+
+
+def _blocks(block: Block | Sequence[Block]) -> Sequence[Block]:
+    """Return the block of each stage."""
+    return block if isinstance(block, Sequence) else (block,) * 4
+
+
+def _planes(base_planes: int | Sequence[int]) -> Sequence[int]:
+    """Return the planes of each stage."""
+    if isinstance(base_planes, Sequence):
+        return base_planes
+    return [base_planes * 2**stage for stage in range(4)]
+
+
+def _block_options(model: ResNet) -> dict[str, Any]:
+    """Return the options that only some blocks have, as far as the network has them."""
+    options: dict[str, Any] = {}
+    for name, table in (
+        ("shortcut", SHORTCUTS),
+        ("attention", ATTENTIONS),
+        ("anti_alias", ANTI_ALIASES),
+    ):
+        if (part := getattr(model, name)) is not None:
+            options[name] = choose(name, part, table)
+    if model.act is not None:
+        options["act"] = model.act
+    if model.reduce_first != 1:
+        options["reduce_first"] = model.reduce_first
+    return options

@@ -8,9 +8,11 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from .conv.geometry import varying
+from . import linear
+from .conv.geometry import varying, zeros
 
-Residuals = tuple[jax.Array, jax.Array, jax.Array, jax.Array, jax.Array]
+Results = tuple[jax.Array, jax.Array, jax.Array]
+Residuals = tuple[jax.Array, jax.Array, jax.Array, jax.Array]
 
 
 def batch_norm_train(
@@ -60,7 +62,7 @@ def batch_norm_train(
     return y, lax.stop_gradient(mean), lax.stop_gradient(var)
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(0, 1))
+@partial(jax.custom_jvp, nondiff_argnums=(0, 1))
 def _normalise(
     epsilon: float,
     axis_name: str | None,
@@ -72,7 +74,7 @@ def _normalise(
     return _forward(epsilon, axis_name, x, scale, bias, shift)[0]
 
 
-# Under `jit`, as `_backward` is, so that layers of one shape are traced once.
+# Under `jit`, as the tangent and its transpose are, so that layers of one shape are traced once.
 @partial(jax.jit, static_argnums=(0, 1))
 def _forward(
     epsilon: float,
@@ -81,7 +83,7 @@ def _forward(
     scale: jax.Array,
     bias: jax.Array,
     shift: jax.Array,
-) -> tuple[tuple[jax.Array, jax.Array, jax.Array], Residuals]:
+) -> tuple[Results, Residuals]:
     wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
     axes = tuple(range(x.ndim - 1))
     mean = wide.mean(axes)
@@ -96,18 +98,46 @@ def _forward(
     # Not `x - mean` again, here or backward: XLA would store the one of the variance and keep it.
     factor = inverse * scale
     y = wide * _row(factor, x) + _row(bias - mean * factor, x)
-    return (y.astype(x.dtype), mean, var), (x, scale, shift, mean, inverse)
+    return (y.astype(x.dtype), mean, var), (x, scale, mean, inverse)
 
 
-@partial(jax.jit, static_argnums=(0, 1))
-def _backward(
+@_normalise.defjvp
+def _jvp(
     epsilon: float,
     axis_name: str | None,
-    residuals: Residuals,
-    cotangents: tuple[jax.Array, jax.Array, jax.Array],
-) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
-    del epsilon
-    x, scale, shift, mean, inverse = residuals
+    primals: tuple[jax.Array, ...],
+    tangents: tuple[jax.Array, ...],
+) -> tuple[Results, Results]:
+    (y, mean, var), residuals = _forward(epsilon, axis_name, *primals)
+    rule = linear.Linear(_tangent, _cotangent, (axis_name,))
+    # The shift cancels out.
+    (slope,) = linear.apply(rule, residuals, tangents[:3], [y])
+    return (y, mean, var), (slope, zeros(mean.shape, mean), zeros(var.shape, var))
+
+
+@partial(jax.jit, static_argnums=0)
+def _tangent(
+    axis_name: str | None, residuals: Residuals, tangents: tuple[jax.Array, jax.Array, jax.Array]
+) -> tuple[jax.Array]:
+    """Return the change of the normalised activations, by those of `x`, `scale` and `bias`."""
+    x, scale, mean, inverse = residuals
+    change, scale_change, bias_change = (values.astype(mean.dtype) for values in tangents)
+    axes = tuple(range(x.ndim - 1))
+    normalised = (x.astype(mean.dtype) - _row(mean, x)) * _row(inverse, x)
+    means = jnp.stack([change.mean(axes), (change * normalised).mean(axes)])
+    if axis_name is not None:
+        means = lax.pmean(means, axis_name)
+    change = change - _row(means[0], x) - normalised * _row(means[1], x)
+    y_change = change * _row(scale * inverse, x) + normalised * _row(scale_change, x)
+    return ((y_change + _row(bias_change, x)).astype(x.dtype),)
+
+
+@partial(jax.jit, static_argnums=0)
+def _cotangent(
+    axis_name: str | None, residuals: Residuals, cotangents: tuple[jax.Array]
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Return the gradients for `x`, `scale` and `bias`."""
+    x, scale, mean, inverse = residuals
     wide = x.astype(mean.dtype)
     g = cotangents[0].astype(mean.dtype)
     axes = tuple(range(x.ndim - 1))
@@ -119,11 +149,7 @@ def _backward(
     factor = scale * inverse
     slope = factor * inverse * means[1]
     x_grad = g * _row(factor, x) - wide * _row(slope, x) + _row(mean * slope - factor * means[0], x)
-    grads = (x_grad.astype(x.dtype), scale_grad.astype(scale.dtype), bias_grad.astype(scale.dtype))
-    return *grads, jnp.zeros_like(shift)
-
-
-_normalise.defvjp(_forward, _backward)
+    return x_grad.astype(x.dtype), scale_grad.astype(scale.dtype), bias_grad.astype(scale.dtype)
 
 
 def _row(values: jax.Array, x: jax.Array) -> jax.Array:

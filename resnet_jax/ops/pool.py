@@ -9,6 +9,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from . import linear
+
 
 def max_pool(x: jax.Array, window: int = 3, stride: int = 2, padding: int = 1) -> jax.Array:
     """Return the largest value of each square window; padding never wins.
@@ -46,18 +48,35 @@ class Pool(NamedTuple):
     padding: int
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(0,))
+@partial(jax.custom_jvp, nondiff_argnums=(0,))
 def _max_pool(pool: Pool, x: jax.Array) -> jax.Array:
     return lax.platform_dependent(
         x, cpu=partial(_largest_tap, pool), default=partial(_reduce_window, pool)
     )
 
 
-def _forward(pool: Pool, x: jax.Array) -> tuple[jax.Array, jax.Array]:
-    return _max_pool(pool, x), x
+@_max_pool.defjvp
+def _jvp(
+    pool: Pool, primals: tuple[jax.Array], tangents: tuple[jax.Array]
+) -> tuple[jax.Array, jax.Array]:
+    y = _max_pool(pool, *primals)
+    rule = linear.Linear(_tangent, _cotangent, (pool,))
+    return y, linear.apply(rule, primals, tangents, [y])[0]
 
 
-def _backward(pool: Pool, x: jax.Array, g: jax.Array) -> tuple[jax.Array]:
+def _tangent(pool: Pool, residuals: linear.Arrays, tangents: linear.Arrays) -> tuple[jax.Array]:
+    """Return the change of each window's first largest pixel."""
+    first = _first_largest(pool, residuals[0])
+    taps = _taps(pool, tangents[0], outside=0)
+    change = jnp.zeros_like(taps[0])
+    for tap, pixels in enumerate(taps):
+        change = jnp.where(first == tap, pixels, change)
+    return (change,)
+
+
+def _cotangent(pool: Pool, residuals: linear.Arrays, cotangents: linear.Arrays) -> tuple[jax.Array]:
+    """Give each window's gradient to its first largest pixel."""
+    (x,), (g,) = residuals, cotangents
     grad = lax.platform_dependent(
         x,
         g,
@@ -65,9 +84,6 @@ def _backward(pool: Pool, x: jax.Array, g: jax.Array) -> tuple[jax.Array]:
         default=lambda x, g: jax.vjp(partial(_reduce_window, pool), x)[1](g)[0],
     )
     return (grad,)
-
-
-_max_pool.defvjp(_forward, _backward)
 
 
 def _reduce_window(pool: Pool, x: jax.Array) -> jax.Array:
@@ -82,10 +98,10 @@ def _reduce_window(pool: Pool, x: jax.Array) -> jax.Array:
     )
 
 
-def _taps(pool: Pool, x: jax.Array) -> list[jax.Array]:
+def _taps(pool: Pool, x: jax.Array, outside: float = -jnp.inf) -> list[jax.Array]:
     """Return the pixels at each place of the window, one array a place, in row-major order."""
     sides = (pool.padding, pool.padding)
-    x = jnp.pad(x, ((0, 0), sides, sides, (0, 0)), constant_values=-jnp.inf)
+    x = jnp.pad(x, ((0, 0), sides, sides, (0, 0)), constant_values=outside)
     ends = [x.shape[axis] - pool.window + 1 for axis in (1, 2)]
     places = range(pool.window)
     return [

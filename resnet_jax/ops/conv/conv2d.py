@@ -6,10 +6,11 @@ from functools import partial
 
 import jax
 from jax import lax
+from jax.interpreters import ad
 
 from . import gradients, xla
 from .geometry import Pair, Window, varying
-from .primitives import convolve
+from .primitives import convolution_p, convolve
 
 
 def conv2d(
@@ -45,44 +46,41 @@ def conv2d(
         dilation=(dilation[0], dilation[1]),
         groups=groups,
     )
-    return _convolution(window, varying(x, kernel), varying(kernel, x))
+    return convolve(window, varying(x, kernel), varying(kernel, x))
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(0,))
-def _convolution(window: Window, x: jax.Array, kernel: jax.Array) -> jax.Array:
-    return convolve(window, x, kernel)
-
-
-def _forward(
-    window: Window, x: jax.Array, kernel: jax.Array
-) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
-    # Not `convolve`: the second derivative needs the rule that is defined here.
-    return _convolution(window, x, kernel), (x, kernel)
-
-
-# Under `jit`, so that layers of one shape are traced once.
-@partial(jax.jit, static_argnums=0)
-def _backward(
-    window: Window, residuals: tuple[jax.Array, jax.Array], g: jax.Array
-) -> tuple[jax.Array, jax.Array]:
-    x, kernel = residuals
-    # Two separate calls, so that an unused gradient (that of the first layer's input) is dropped.
-    x_grad = lax.platform_dependent(
+# Under `jit`, as `_kernel_grad` is, so that layers of one shape are traced once.
+@partial(jax.jit, static_argnums=(0, 1))
+def _input_grad(
+    window: Window, x_shape: tuple[int, ...], g: jax.Array, kernel: jax.Array
+) -> jax.Array:
+    return lax.platform_dependent(
         g,
         kernel,
-        cpu=partial(gradients.input_grad, window, _convolution, x.shape),
-        default=partial(xla.input_grad, window, x.shape),
+        cpu=partial(gradients.input_grad, window, x_shape),
+        default=partial(xla.input_grad, window, x_shape),
     )
-    kernel_grad = lax.platform_dependent(
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def _kernel_grad(
+    window: Window, kernel_shape: tuple[int, ...], x: jax.Array, g: jax.Array
+) -> jax.Array:
+    return lax.platform_dependent(
         x,
         g,
-        cpu=partial(gradients.kernel_grad, window, kernel.shape),
-        default=partial(xla.kernel_grad, window, kernel.shape),
+        cpu=partial(gradients.kernel_grad, window, kernel_shape),
+        default=partial(xla.kernel_grad, window, kernel_shape),
     )
-    return x_grad, kernel_grad
 
 
-_convolution.defvjp(_forward, _backward)
+# A convolution is linear in the images and in the kernel: its tangents are convolutions, which
+# reverse mode transposes. The gradients consist of such products, so all derivatives exist.
+ad.defbilinear(
+    convolution_p,
+    lambda g, x, kernel, *, window: _input_grad(window, x.aval.shape, g, kernel),
+    lambda g, x, kernel, *, window: _kernel_grad(window, kernel.aval.shape, x, g),
+)
 
 
 def check_arguments(

@@ -16,9 +16,7 @@ from jax import lax
 from . import xla
 from .geometry import Window, zeros
 from .matmul import is_small, merged_groups
-from .primitives import contract
-
-Convolve = Callable[[Window, jax.Array, jax.Array], jax.Array]
+from .primitives import contract, convolve
 
 COPY_BYTES = 3 * 2**20
 """Bytes of shifted copies at a time: what the caches of two cores hold beside the operands."""
@@ -28,17 +26,12 @@ NARROW = 64
 
 
 def input_grad(
-    window: Window,
-    convolve: Convolve,
-    x_shape: tuple[int, ...],
-    g: jax.Array,
-    kernel: jax.Array,
+    window: Window, x_shape: tuple[int, ...], g: jax.Array, kernel: jax.Array
 ) -> jax.Array:
     """Return the gradient for the input, given that of the output.
 
     Args:
         window: The geometry.
-        convolve: The convolution to build the gradient from; it must have derivatives itself.
         x_shape: `[batch, height, width, channels]`.
         g: The gradient for the output, `[batch, out_h, out_w, features]`.
         kernel: The kernel.
@@ -128,26 +121,7 @@ def _spread(y: jax.Array, stride: tuple[int, int], shape: tuple[int, ...]) -> ja
 def _contract(x: jax.Array, g: jax.Array) -> jax.Array:
     """Sum over batch and pixels of the outer products of the channels."""
     # Matrices: XLA would copy a transposed operand of more axes before it multiplies.
-    return _contract_matrices(x.reshape(-1, x.shape[3]), g.reshape(-1, g.shape[3]))
-
-
-@jax.custom_vjp
-def _contract_matrices(x: jax.Array, g: jax.Array) -> jax.Array:
-    return contract(x, g)
-
-
-def _contract_forward(x: jax.Array, g: jax.Array) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
-    return _contract_matrices(x, g), (x, g)
-
-
-def _contract_backward(
-    residuals: tuple[jax.Array, jax.Array], cotangent: jax.Array
-) -> tuple[jax.Array, jax.Array]:
-    x, g = residuals
-    return g @ cotangent.T, x @ cotangent
-
-
-_contract_matrices.defvjp(_contract_forward, _contract_backward)
+    return contract(x.reshape(-1, x.shape[3]), g.reshape(-1, g.shape[3]))
 
 
 def _dense_kernel_grad(

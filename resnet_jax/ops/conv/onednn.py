@@ -7,7 +7,8 @@ when one device runs the whole computation or each device runs its own shard (`j
 `jax.pmap`). Under automatic partitioning, which cannot split a custom call, and in exported
 modules, which outlive their jaxlib, the lowerings of `matmul` are used instead. The same holds
 while JAX's persistent compilation cache is in use: XLA cannot write a program with such a call to
-disk (nor can `jax.experimental.serialize_executable`).
+disk (nor can `jax.experimental.serialize_executable`). Nor can XLA count the floating-point
+operations of a call; see `countable_flops`.
 
 References:
     https://github.com/openxla/xla/pull/30997 and https://github.com/openxla/xla/pull/31511
@@ -19,6 +20,9 @@ from __future__ import annotations
 import json
 import platform
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import jax
@@ -40,10 +44,39 @@ BUILT_IN = (
 FEW_PIXELS = 512
 FEW_RESULTS = 2**17
 
+_counting = ContextVar("_counting", default=False)
+
+
+@contextmanager
+def countable_flops() -> Iterator[None]:
+    """Lower convolutions to operations whose cost XLA knows.
+
+    XLA's cost analysis, which `tabulate(compute_flops=True)` of Flax reads, takes a call of
+    oneDNN for -1 operation. `ResNet.tabulate` counts within this context; a module of one's own
+    that contains convolutions of this package must be counted within it.
+
+    >>> from jax import numpy as jnp
+    >>> from resnet_jax.ops import conv2d
+    >>> with countable_flops():
+    ...     lowered = jax.jit(conv2d).lower(jnp.ones((1, 4, 4, 3)), jnp.ones((3, 3, 3, 8)))
+    >>> int(lowered.cost_analysis()["flops"])
+    4800
+    """
+    token = _counting.set(True)
+    try:
+        yield
+    finally:
+        _counting.reset(token)
+
+
+def is_counting() -> bool:
+    """Return whether a module is lowered within `countable_flops`."""
+    return _counting.get()
+
 
 def is_usable(context: Any, operand: Any) -> bool:
     """Return whether a module that is being lowered may make the calls for such operands."""
-    kept = context.lowering_parameters.for_export or _is_cached()
+    kept = context.lowering_parameters.for_export or _is_cached() or is_counting()
     full = operand.dtype == jnp.float32 and operand.size > 0
     return BUILT_IN and full and not kept and _runs_whole(context.axis_context)
 

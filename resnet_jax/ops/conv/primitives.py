@@ -1,6 +1,7 @@
 """Two primitives whose lowering is chosen late, once the platform is known.
 
-They have no derivatives; the functions that use them define their own.
+Both are linear in each operand. The derivatives of the convolution are beside `conv2d`, because
+they are made of both primitives.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 from jax.extend.core import Primitive
-from jax.interpreters import batching, mlir
+from jax.interpreters import ad, batching, mlir
 
 from . import matmul, onednn, xla
 from .geometry import Window
@@ -68,7 +69,9 @@ def _lower_with(ctx: Any, function: Callable[..., jax.Array], *operands: Any) ->
 
 def _lower_convolution_for_cpu(ctx: Any, x: Any, kernel: Any, *, window: Window) -> Any:
     usable = onednn.is_usable(ctx.module_context, ctx.avals_in[0])
-    forward = onednn.convolve if usable else matmul.forward
+    # The products of `matmul` do more operations than a convolution with groups needs.
+    other = xla.forward if onednn.is_counting() else matmul.forward
+    forward = onednn.convolve if usable else other
     return _lower_with(ctx, partial(forward, window), x, kernel)
 
 
@@ -88,16 +91,29 @@ def _lower_contraction(ctx: Any, x: Any, g: Any) -> Any:
 
 
 _convolve_now = jax.jit(convolve, static_argnums=0)
+_contract_now = jax.jit(contract)
 
 
+# A primitive alone is compiled, as JAX's own are, even where the user disables `jit`.
 @convolution_p.def_impl
 def _run_convolution(x: jax.Array, kernel: jax.Array, *, window: Window) -> jax.Array:
-    return _convolve_now(window, x, kernel)
+    with jax.disable_jit(False):
+        return _convolve_now(window, x, kernel)
 
 
-contraction_p.def_impl(jax.jit(contract))
+@contraction_p.def_impl
+def _run_contraction(x: jax.Array, g: jax.Array) -> jax.Array:
+    with jax.disable_jit(False):
+        return _contract_now(x, g)
+
+
 convolution_p.def_abstract_eval(_convolution_shape)
 contraction_p.def_abstract_eval(_contraction_shape)
+ad.defbilinear(
+    contraction_p,
+    lambda cotangent, x, g: g @ cotangent.T,
+    lambda cotangent, x, g: x @ cotangent,
+)
 batching.primitive_batchers[convolution_p] = _batch_convolution
 batching.primitive_batchers[contraction_p] = _batch_contraction
 mlir.register_lowering(convolution_p, _lower_convolution_for_cpu, platform="cpu")
