@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from .image_decoding import MODES
-from .resampling import Interpolation
+from .resampling import Interpolation, takes_vertical_pass_first
 from .transforms import Transform
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -31,6 +31,9 @@ class ImageTransform:
     `timm.data.create_transform` and torchvision's presets: Pillow's resize of the whole image,
     torchvision's rounding of edges and offsets, and `(pixel / 255 - mean) / std` in float32.
     `on_device` gives the same pixels for batches of one size, inside a compiled program.
+
+    The defaults are those of torchvision's weights `IMAGENET1K_V1`; `IMAGENET1K_V2` takes
+    `resize=232`.
 
     Args:
         resize: length of an edge after the resize, in pixels: the shorter one (`"center"`), both
@@ -139,7 +142,7 @@ class ImageTransform:
             picture = picture.resize((width, height), Image.Resampling[self.interpolation.upper()])
         left, top = (self._offset(side) for side in (width, height))
         whole = np.asarray(picture).reshape(height, width, len(self.mean))
-        if min(left, top) < 0:
+        if min(height, width) < self.crop:
             return self._with_border(whole, top, left)
         return whole[top : top + self.crop, left : left + self.crop]
 
@@ -175,13 +178,15 @@ class ImageTransform:
             raise ValueError(
                 "`crop_mode` (='border') adds borders on the host alone; call the transform itself"
             )
+        resized = self.resized(height, width)
         return Transform(
             source=(height, width),
-            resize=self.resized(height, width),
+            resize=resized,
             crop=self.crop,
             mean=self.mean,
             std=self.std,
             interpolation=self.interpolation,
+            vertical_first=takes_vertical_pass_first((height, width), resized, self.interpolation),
         )
 
     def _offset(self, side: int) -> int:

@@ -18,7 +18,7 @@ class Transform:
 
     The resized pixels are Pillow's, bit for bit: the same half-pixel centres, the same filters, a
     horizontal and then a vertical pass, each in 22-bit fixed point and rounded to 8 bits.
-    (Pillow 13 swaps the passes of an oblong image whose height shrinks more than its width.)
+    (Pillow 13 swaps the passes of a tall image that shrinks; `vertical_first` does so, too.)
     Integers make that exact on every backend, whatever its matrix precision. Only the rows and
     columns inside the crop are computed, so the resized image is never made as a whole.
 
@@ -32,6 +32,7 @@ class Transform:
         mean: mean of each channel, as a fraction of the full scale.
         std: standard deviation of each channel, as a fraction of the full scale.
         interpolation: filter of the resize: `"bilinear"`, `"bicubic"` or `"lanczos"`.
+        vertical_first: take the vertical pass before the horizontal one.
 
     Raises:
         ValueError: if an argument is out of range.
@@ -48,6 +49,7 @@ class Transform:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     interpolation: Interpolation = "bilinear"
+    vertical_first: bool = False
 
     def __post_init__(self) -> None:
         if len(self.source) != 2 or min(self.source) < 1:
@@ -152,6 +154,12 @@ class Transform:
 
     def _resize_and_crop(self, image: jax.Array, offset: jax.Array) -> jax.Array:
         """Resize and crop uint8 `[height, width, channels]` to int32 `[crop, crop, channels]`."""
+        if self.vertical_first:
+            turned = dataclasses.replace(
+                self, source=self.source[::-1], resize=self.resized[::-1], vertical_first=False
+            )
+            image = image.transpose(1, 0, 2)
+            return turned._resize_and_crop(image, offset[::-1]).transpose(1, 0, 2)
         height, width = self.source
         channels = image.shape[-1]
         # The axis to resample comes first, so that each tap moves whole rows.

@@ -34,7 +34,14 @@ def test_shortest_edge_and_centre(height, width, interpolation):
 
 @pytest.mark.parametrize("interpolation", ["bilinear", "bicubic", "lanczos"])
 @pytest.mark.parametrize(
-    ("crop_mode", "shape"), [("center", (50, 70)), ("squash", (50, 70)), ("center", (31, 30))]
+    ("crop_mode", "shape"),
+    [
+        ("center", (50, 70)),
+        ("squash", (50, 70)),
+        ("center", (31, 30)),
+        ("center", (300, 90)),
+        ("squash", (140, 60)),
+    ],
 )
 def test_on_the_device(crop_mode, shape, interpolation):
     transform = ImageTransform(
@@ -62,6 +69,16 @@ def test_borders_are_of_the_mean_colour():
     assert pixels[0, 0].tolist() == [124, 116, 104]
     with pytest.raises(ValueError, match=r"`crop_mode` \(='border'\)"):
         transform.on_device(20, 41)
+
+
+@pytest.mark.parametrize("short", [31, 30, 29])
+def test_borders_of_half_a_pixel_go_below_and_to_the_right(short):
+    transform = ImageTransform(resize=32, crop=32, crop_mode="border")
+    pixels = transform.pixels(np.full((32, short, 3), 255, np.uint8))
+    assert pixels.shape == (32, 32, 3)
+    columns = np.flatnonzero((pixels == 255).all((0, 2)))
+    left = (32 - short) // 2
+    assert columns.tolist() == list(range(left, left + short))
 
 
 @pytest.mark.parametrize("mode", ["L", "CMYK", "1", "P", "YCbCr", "LA"])
