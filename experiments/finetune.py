@@ -260,7 +260,7 @@ class FineTune(Job):
         # The first four streams of the seed are those of `fit`.
         key = jax.random.fold_in(jax.random.key(self.training.seed), 4)
         try:
-            return load_weights(model, path, head="reinit", key=key)
+            return load_weights(model, path, head="reinit", head_key=key)
         except ImportError as error:
             raise ValueError(str(error)) from error
         except WeightsError as error:

@@ -54,9 +54,19 @@ class Misfit:
             if not jnp.issubdtype(array.dtype, jnp.floating):
                 self._note("not floating point", name, str(array.dtype))
 
-    def find_not_finite(self, given: Mapping[str, np.ndarray]) -> None:
-        """Note arrays with NaN or infinite values, and how many they have."""
-        for name, array in given.items():
+    def find_not_finite(
+        self, given: Mapping[str, np.ndarray], expected: Mapping[str, Tensor]
+    ) -> None:
+        """Note arrays of the model's shapes with NaN or infinite values, and how many they have.
+
+        Args:
+            given: arrays in torch's layout, by torch's names.
+            expected: the model's tensors by the same names.
+        """
+        for name, tensor in expected.items():
+            array = given.get(name)
+            if array is None or array.shape != tensor.shape:
+                continue
             if not jnp.issubdtype(array.dtype, jnp.floating):
                 continue
             count = array.size - np.count_nonzero(np.isfinite(array))

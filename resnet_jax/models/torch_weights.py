@@ -5,6 +5,7 @@ Torch itself is not needed: a state dict may hold tensors or NumPy arrays.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -19,6 +20,7 @@ from .misfit import Misfit
 from .resnet import ResNet
 from .torch_names import (
     Tensor,
+    WeightsError,
     canonical,
     counter_of,
     counters,
@@ -26,61 +28,139 @@ from .torch_names import (
     tensors_of,
     torch_axes,
 )
+from .wrappers import find_network
 
 Variables = dict[str, Any]
+Head = Literal["strict", "reinit"]
+_LOG = logging.getLogger("resnet_jax")
 
 
 def from_torch(
     model: ResNet,
     state_dict: Mapping[str, Any],
     *,
-    head: Literal["strict", "reinit"] = "strict",
-    key: Array | None = None,
+    key: str | None = None,
+    prefix: str | None = None,
+    head: Head = "strict",
+    head_key: Array | None = None,
 ) -> Variables:
     """Return the variables of `model` that a torch state dict holds.
 
-    The names are torchvision's; `down_sample` is read as `downsample`, and the prefixes `module.`
-    and `_orig_mod.` are removed. The image's channels are those of the first kernel, `conv1.weight`
-    in torchvision's networks. `num_batches_tracked` is optional and ignored: with a fixed momentum
-    torch does not use it either. All other names must be those of the model, without exception.
+    The names are torchvision's, or those of a ResNet in transformers; `down_sample` is read as
+    `downsample`. The state dict may be an entry of a training's checkpoint, and its names may have
+    a prefix, as DistributedDataParallel (`module.`), torch.compile (`_orig_mod.`), Lightning
+    (`model.`), a backbone (`backbone.`) or MoCo (`module.encoder_q.`) gives them. The entry and
+    the prefix under which most names are the model's are taken; where an average of the weights
+    (`state_dict_ema`, `model_ema`, …) or a slow copy (`teacher.`, `encoder_k.`) lies beside the
+    plain network, the plain one is. The logger `resnet_jax` says at level INFO what was taken and
+    what was passed over.
+
+    The image's channels are those of the first kernel, `conv1.weight` in torchvision's networks.
+    `num_batches_tracked` is optional and ignored: with a fixed momentum torch does not use it
+    either. All other names must be those of the model, without exception.
 
     Args:
         model: the module that the variables are for.
-        state_dict: torch tensors or NumPy arrays by name; copied, never aliased.
+        state_dict: torch tensors or NumPy arrays by name, or a checkpoint with such an entry;
+            copied, never aliased.
+        key: the entry that holds the network, such as `"state_dict_ema"`; the levels of an inner
+            one are joined by `/`. None finds it.
+        prefix: what all names of the network begin with, such as `"encoder_q."`; names without it
+            are passed over. None finds it.
         head: `"strict"` reads `fc`; `"reinit"` ignores it and initialises a new head, for another
             `num_classes`.
-        key: key of the new head with `head="reinit"`; None is `jax.random.key(0)`.
+        head_key: key of the new head with `head="reinit"`; None is `jax.random.key(0)`.
 
     Returns:
         `params` and `batch_stats` as JAX arrays, float32 or, with `jax_enable_x64`, float64
         where the state dict has float64; half precision becomes float32, which is exact.
 
     Raises:
-        WeightsError: if the tensors do not fit; it names a few of the missing and the unexpected
-            ones, of those of the wrong shape, and of those that are not floating point or have
-            NaN or infinite values.
+        WeightsError: if several places hold such a network, `key` or `prefix` is not found, or
+            the tensors do not fit; it names a few of the missing and the unexpected ones, of those
+            of the wrong shape, and of those that are not floating point or have NaN or infinite
+            values.
         ValueError: if `head` is neither of the two.
+        TypeError: if `key` is not a string.
+    """
+    variables, notes = read_network(
+        model, state_dict, key=key, prefix=prefix, head=head, head_key=head_key
+    )
+    tell(notes)
+    return variables
+
+
+def tell(notes: tuple[str, ...]) -> None:
+    """Write sentences to the log of the package, at level INFO."""
+    for note in notes:
+        _LOG.info("%s", note)
+
+
+def check_choices(key: str | None, head: str) -> None:
+    """Raise for arguments that no weights could fit.
+
+    Args:
+        key: the entry of a checkpoint.
+        head: what to do with `fc`.
+
+    Raises:
+        ValueError: if `head` is unknown.
+        TypeError: if `key` is not a string.
     """
     if head not in ("strict", "reinit"):
         raise ValueError(f"`head` (={head!r}) must be 'strict' or 'reinit'")
+    if key is not None and not isinstance(key, str):
+        raise TypeError(
+            f"`key` (={key!r}) must be the name of a checkpoint's entry; the random key of a new "
+            "head is `head_key`"
+        )
+
+
+def read_network(
+    model: ResNet,
+    checkpoint: Mapping[str, Any],
+    *,
+    key: str | None,
+    prefix: str | None,
+    head: Head,
+    head_key: Array | None,
+) -> tuple[Variables, tuple[str, ...]]:
+    """Return the variables that a checkpoint holds, and sentences on where they were found.
+
+    Args:
+        model: see `from_torch`.
+        checkpoint: the `state_dict` of `from_torch`.
+        key: see `from_torch`.
+        prefix: see `from_torch`.
+        head: see `from_torch`.
+        head_key: see `from_torch`.
+
+    Raises:
+        WeightsError: see `from_torch`.
+        ValueError: see `from_torch`.
+        TypeError: see `from_torch`.
+    """
+    check_choices(key, head)
+    expected = tensors_of(model)
+    network = find_network(checkpoint, expected, key=key, prefix=prefix)
     misfit = Misfit()
     given: dict[str, np.ndarray] = {}
-    for original, value in state_dict.items():
+    for original, value in network.tensors.items():
         name = canonical(original)
         if name in given:
             misfit.repeated.append(f"{original} (as {name})")
-        given[name] = _numpy(value)
+        given[name] = _numpy(value, name)
 
-    expected = _for_images_of(given, model, tensors_of(model))
+    expected = _for_images_of(given, model, expected)
     if head == "reinit":
         fresh = {name: leaf for name, leaf in expected.items() if name.startswith("fc.")}
         expected = {name: leaf for name, leaf in expected.items() if name not in fresh}
         given = {name: value for name, value in given.items() if not name.startswith("fc.")}
     optional = set(counters(expected))
     misfit.compare({n: v for n, v in given.items() if n not in optional}, expected)
-    misfit.find_not_finite({name: given[name] for name in expected if name in given})
-    if any(name.startswith("fc.") for name in misfit.notes.get("wrong shape", ())):
-        misfit.advice = 'head="reinit" starts a new `fc` for another number of classes'
+    misfit.find_not_finite(given, expected)
+    if {"fc.weight", "fc.bias"} & {*misfit.missing, *misfit.notes.get("wrong shape", ())}:
+        misfit.advice = 'head="reinit" starts a new `fc`'
     misfit.raise_if_any("the state dict does not fit the model")
 
     flat = {
@@ -89,10 +169,10 @@ def from_torch(
     }
     if head == "reinit":
         features = fresh["fc.weight"].shape[1]
-        key = jax.random.key(0) if key is None else key
-        params = Dense(model.num_classes).init(key, jnp.zeros((1, features)))["params"]
+        head_key = jax.random.key(0) if head_key is None else head_key
+        params = Dense(model.num_classes).init(head_key, jnp.zeros((1, features)))["params"]
         flat |= {("params", "fc", name): value for name, value in params.items()}
-    return unflatten_dict(flat)
+    return unflatten_dict(flat), network.notes
 
 
 def to_torch(
@@ -124,7 +204,7 @@ def to_torch(
     expected = tensors_of(model)
     known = {leaf.path: name for name, leaf in expected.items()}
     given = {
-        known.get(path, "/".join(path)): _torch_layout(_numpy(value))
+        known.get(path, "/".join(path)): _torch_layout(_numpy(value, "/".join(path)))
         for path, value in flat.items()
     }
     expected = _for_images_of(given, model, expected)
@@ -151,13 +231,29 @@ def _for_images_of(
     return tensors_of(model, kernel.shape[1])
 
 
-def _numpy(value: Any) -> np.ndarray:
-    if hasattr(value, "detach"):
+def _numpy(value: Any, name: str) -> np.ndarray:
+    """Return a tensor's values as a NumPy array; only half precision is copied.
+
+    Raises:
+        WeightsError: if it is none, or has no values of its own.
+    """
+    if not hasattr(value, "detach"):
+        if isinstance(value, Mapping | str | bytes | None):
+            return np.array(type(value).__name__)
+        return np.asarray(value)
+    try:
         value = value.detach().cpu()
-        # Torch cannot convert bfloat16 to NumPy.
-        value = value.float() if value.is_floating_point() and value.itemsize < 4 else value
+        if value.is_floating_point() and value.itemsize < 4:
+            # A tensor that repeats a few values could claim any size.
+            if value.untyped_storage().nbytes() < value.nelement() * value.itemsize:
+                raise WeightsError(f"`{name}` has fewer values than its shape {list(value.shape)}")
+            value = value.float()  # torch cannot convert bfloat16 to NumPy
         return np.asarray(value.numpy())
-    return np.asarray(value)
+    except (TypeError, RuntimeError, NotImplementedError) as error:
+        raise WeightsError(
+            f"`{name}` is a {value.layout} tensor on {value.device}, without "
+            "values that NumPy can hold"
+        ) from error
 
 
 def _at_least_float32(array: np.ndarray) -> np.ndarray:

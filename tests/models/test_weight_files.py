@@ -86,8 +86,10 @@ def test_head_and_key_are_passed_on(model, variables, tmp_path):
     with pytest.raises(rj.WeightsError, match=r"fc\.weight \(\(10, 256\), the model's is"):
         rj.load_weights(tuned, path)
     key = jax.random.key(4)
-    read = rj.load_weights(tuned, path, head="reinit", key=key)
-    assert_same(read, rj.from_torch(tuned, rj.to_torch(model, variables), head="reinit", key=key))
+    read = rj.load_weights(tuned, path, head="reinit", head_key=key)
+    assert_same(
+        read, rj.from_torch(tuned, rj.to_torch(model, variables), head="reinit", head_key=key)
+    )
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
@@ -131,14 +133,17 @@ def test_damaged_files(model, variables, tmp_path, suffix):
     whole = path.read_bytes()
     for damaged in (b"", b"not weights at all", whole[:4097], whole[: len(whole) // 2], whole[:-1]):
         path.write_bytes(damaged)
-        with pytest.raises(rj.WeightsError, match="damaged or holds more than plain tensors"):
+        with pytest.raises(rj.WeightsError, match="is damaged or no file of weights"):
             rj.load_weights(model, path)
 
 
 def test_a_pickled_object_is_not_run(model, tmp_path):
     torch = pytest.importorskip("torch")
     torch.save(torch.nn.Linear(2, 2), tmp_path / "module.pth")
-    with pytest.raises(rj.WeightsError, match=r"torch\.save\(net\.state_dict\(\), path\)"):
+    with pytest.raises(
+        rj.WeightsError,
+        match=r"holds objects beside its tensors \(torch\.nn\.modules\.linear\.Linear\)",
+    ):
         rj.load_weights(model, tmp_path / "module.pth")
     torch.save([torch.zeros(3)], tmp_path / "list.pth")
     with pytest.raises(rj.WeightsError, match="holds a list, not tensors by name"):
@@ -162,8 +167,6 @@ def test_names_with_another_ending(model, variables, tmp_path):
     for path in (tmp_path / "weights.npz", tmp_path / "weights"):
         with pytest.raises(rj.WeightsError, match=r"must end in \.safetensors, \.pth or \.pt"):
             rj.save_weights(path, model, variables)
-        with pytest.raises(rj.WeightsError, match=r"must end in \.safetensors, \.pth or \.pt"):
-            rj.load_weights(model, path)
     with pytest.raises(FileNotFoundError, match=r"no\.safetensors\) does not exist"):
         rj.load_weights(model, tmp_path / "no.safetensors")
     assert list(tmp_path.iterdir()) == []
@@ -175,6 +178,7 @@ def test_safetensors_needs_no_torch(model, variables, tmp_path, monkeypatch):
     assert_same(rj.load_weights(model, tmp_path / "weights.safetensors"), variables)
     with pytest.raises(ImportError, match=r"pip install torch\); a \.safetensors file does"):
         rj.save_weights(tmp_path / "weights.pth", model, variables)
+    (tmp_path / "weights.pt").write_bytes(b"\x80\x02")
     with pytest.raises(ImportError, match=r"pip install torch"):
         rj.load_weights(model, tmp_path / "weights.pt")
 
@@ -183,5 +187,5 @@ def test_a_file_with_other_tensors(model, variables, tmp_path):
     arrays = rj.to_torch(model, variables)
     arrays["head.weight"] = arrays.pop("fc.weight")
     save_file(arrays, tmp_path / "other.safetensors")
-    with pytest.raises(rj.WeightsError, match=r"missing: fc\.weight; unexpected: head\.weight$"):
+    with pytest.raises(rj.WeightsError, match=r"missing: fc\.weight; unexpected: head\.weight;"):
         rj.load_weights(model, tmp_path / "other.safetensors")

@@ -84,7 +84,7 @@ def variables():
 
 def torch_round_trip():
     back = rj.from_torch(MODEL, rj.to_torch(MODEL, variables()))
-    head = rj.from_torch(MODEL, rj.to_torch(MODEL, variables()), head="reinit", key=KEY)
+    head = rj.from_torch(MODEL, rj.to_torch(MODEL, variables()), head="reinit", head_key=KEY)
     return back, head
 
 
