@@ -98,11 +98,9 @@ def read_weights(
     """
     check_choices(key, head)
     path = expand_user(path)
-    checkpoint = read_checkpoint(path)
-    try:
-        return read_network(model, checkpoint, key=key, prefix=prefix, head=head, head_key=head_key)
-    except WeightsError as error:
-        raise WeightsError(f"`path` (={path}): {error}") from error
+    return read_network(
+        model, read_checkpoint(path), key=key, prefix=prefix, head=head, head_key=head_key
+    )
 
 
 def save_weights(

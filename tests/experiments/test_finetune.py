@@ -161,7 +161,7 @@ MISTAKES = {
     "--optimizer lamb --nesterov": r"`nesterov` .* is not an option of lamb",
     "--lr 0": r"`lr` \(=0.0\) must be finite and above 0",
     "--weights none.safetensors": r"none.safetensors\) does not exist",
-    "--weights none.txt": r"must end in .safetensors, .pth or .pt",
+    "--weights none.txt": r"none.txt\) does not exist",
     "--normalise imagenet": r"`normalise` \(='imagenet'\) is for 3 channels, but .* take 1",
     "--base-planes 5 --stem imagenet": r"`weights` .* cannot be used for `variant` .*conv1.weight",
     "--max-megapixels 0": r"`max_megapixels` \(=0.0\) must be finite and above 0",
