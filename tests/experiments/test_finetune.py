@@ -163,7 +163,7 @@ MISTAKES = {
     "--weights none.safetensors": r"none.safetensors\) does not exist",
     "--weights none.txt": r"none.txt\) does not exist",
     "--normalise imagenet": r"`normalise` \(='imagenet'\) is for 3 channels, but .* take 1",
-    "--base-planes 5 --stem imagenet": r"`weights` .* cannot be used for `variant` .*conv1.weight",
+    "--base-planes 5 --stem imagenet": r"`weights` .* cannot be used for `variant` .*bn1.bias",
     "--max-megapixels 0": r"`max_megapixels` \(=0.0\) must be finite and above 0",
     "--max-megapixels 1e-5": r"50 of 50 images .* has 64 pixels, more than the 10 allowed",
     "--data-dir none": r"`data_dir` \(=none\) does not exist; expected image files in",
