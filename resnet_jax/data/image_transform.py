@@ -135,16 +135,24 @@ class ImageTransform:
         Raises:
             ValueError: if the array is of another type or shape.
         """
-        picture = image if isinstance(image, Image.Image) else _picture(image)
-        picture = picture.convert(MODES[len(self.mean)])
-        height, width = self.resized(picture.height, picture.width)
-        if picture.size != (width, height):
-            picture = picture.resize((width, height), Image.Resampling[self.interpolation.upper()])
-        left, top = (self._offset(side) for side in (width, height))
-        whole = np.asarray(picture).reshape(height, width, len(self.mean))
-        if min(height, width) < self.crop:
-            return self._with_border(whole, top, left)
-        return whole[top : top + self.crop, left : left + self.crop]
+        return self._window(image, self.crop, 0)
+
+    def square(self, image: Image.Image | np.ndarray) -> np.ndarray:
+        """Resize an image, and cut off only as much of it as makes it a square.
+
+        The crop in the middle of the result, as `Transform.center` makes it, is what `pixels`
+        returns, to the last bit; crops at other places augment the images of a training.
+
+        Args:
+            image: as when the transform is called.
+
+        Returns:
+            uint8 `[resize, resize, channels]`.
+
+        Raises:
+            ValueError: if the array is of another type or shape.
+        """
+        return self._window(image, self.resize, round((self.resize - self.crop) / 2))
 
     def resized(self, height: int, width: int) -> tuple[int, int]:
         """Return the height and width that an image has after the resize, in pixels.
@@ -189,19 +197,32 @@ class ImageTransform:
             vertical_first=takes_vertical_pass_first((height, width), resized, self.interpolation),
         )
 
+    def _window(self, image: Image.Image | np.ndarray, side: int, margin: int) -> np.ndarray:
+        """Resize an image and cut out a square that begins `margin` pixels before the crop."""
+        picture = image if isinstance(image, Image.Image) else _picture(image)
+        picture = picture.convert(MODES[len(self.mean)])
+        height, width = self.resized(picture.height, picture.width)
+        if picture.size != (width, height):
+            picture = picture.resize((width, height), Image.Resampling[self.interpolation.upper()])
+        left, top = (self._offset(length) - margin for length in (width, height))
+        whole = np.asarray(picture).reshape(height, width, len(self.mean))
+        if min(height, width) < side:
+            return self._with_border(whole, side, top, left)
+        return whole[top : top + side, left : left + side]
+
     def _offset(self, side: int) -> int:
         """Return where the crop begins; half a pixel rounds as torchvision and timm do."""
         if side < self.crop:
             return -((self.crop - side) // 2)
         return round((side - self.crop) / 2)
 
-    def _with_border(self, pixels: np.ndarray, top: int, left: int) -> np.ndarray:
-        """Crop uint8 `[height, width, channels]` from a corner that may lie outside."""
+    def _with_border(self, pixels: np.ndarray, side: int, top: int, left: int) -> np.ndarray:
+        """Cut a square out of uint8 `[height, width, channels]`; its corner may lie outside."""
         fill = np.array([round(255 * value) for value in self.mean], np.uint8)
-        result = np.broadcast_to(fill, (self.crop, self.crop, len(fill))).copy()
+        result = np.broadcast_to(fill, (side, side, len(fill))).copy()
         inside = pixels[max(top, 0) :, max(left, 0) :]
-        inside = inside[: self.crop - max(-top, 0), : self.crop - max(-left, 0)]
         row, column = max(-top, 0), max(-left, 0)
+        inside = inside[: side - row, : side - column]
         result[row : row + inside.shape[0], column : column + inside.shape[1]] = inside
         return result
 

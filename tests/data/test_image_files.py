@@ -10,7 +10,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from resnet_jax.data import MAX_PIXELS, ImageFileError, Transform, read_images
+from resnet_jax.data import (
+    MAX_PIXELS,
+    ImageFileError,
+    ImageTransform,
+    Transform,
+    read_images,
+)
 from resnet_jax.data.image_files import check_headers
 
 PHOTO = np.random.default_rng(0).integers(0, 256, (11, 7, 3), dtype=np.uint8)
@@ -218,3 +224,11 @@ def test_headers_are_checked_without_the_pixels(tmp_path):
 def test_arguments(name, value):
     with pytest.raises(ValueError, match=rf"`{name}` \(={value}\) must be"):
         read_images([], **{"channels": 3, "side": 8} | {name: value})
+
+
+def test_another_resize(tmp_path):
+    path = save(tmp_path / "photo.png", PHOTO)
+    transform = ImageTransform(resize=8, crop=6, interpolation="bicubic")
+    np.testing.assert_array_equal(
+        read(path, side=6, resize=transform.pixels), transform.pixels(PHOTO)
+    )

@@ -137,3 +137,16 @@ def test_mistakes(options):
 def test_other_arrays(image):
     with pytest.raises(ValueError, match="expected a Pillow image or uint8"):
         ImageTransform()(image)
+
+
+@pytest.mark.parametrize("crop_mode", ["center", "squash", "border"])
+@pytest.mark.parametrize(("resize", "crop"), [(37, 32), (36, 32), (34, 31), (32, 32)])
+def test_the_middle_of_the_square_is_the_crop(crop_mode, resize, crop):
+    transform = ImageTransform(resize=resize, crop=crop, crop_mode=crop_mode)
+    top = round((resize - crop) / 2)
+    # All remainders of the odd edges by four, of which halves round up or down.
+    for shape in [(20, width) for width in range(20, 33)] + [(50, 20), (3, 200)]:
+        square = transform.square(picture(*shape))
+        assert square.shape == (resize, resize, 3)
+        middle = square[top : top + crop, top : top + crop]
+        assert np.array_equal(middle, transform.pixels(picture(*shape))), shape

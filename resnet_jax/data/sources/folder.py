@@ -12,6 +12,7 @@ import numpy as np
 from ...storage import expand_user
 from ..base import Arrays, Dataset, array_digest, combined_digest
 from ..image_decoding import MAX_PIXELS
+from ..image_files import Resize
 from .folder_facts import FolderFacts
 from .folder_layout import find_layout
 from .folder_reading import read_parts
@@ -41,6 +42,7 @@ def load_image_folder(
     channels: int = 3,
     fraction: float = 0.1,
     seed: int = 123,
+    resize: Resize | None = None,
     max_pixels: int = MAX_PIXELS,
     on_found: Callable[[FolderFacts], None] = lambda facts: None,
 ) -> ImageFolder:
@@ -62,6 +64,7 @@ def load_image_folder(
         channels: 1 for grey, 3 for RGB.
         fraction: share of each class that a missing part gets; above 0 and below 1/2.
         seed: seed of the split, `0 <= seed < 2**32`.
+        resize: as for `read_images`, such as `ImageTransform.square`.
         max_pixels: most pixels that a file may have.
         on_found: is called with what was found before any file is opened; an error that it raises
             ends the loading.
@@ -77,7 +80,9 @@ def load_image_folder(
         raise ValueError(f"`fraction` (={fraction}) must be above 0 and below 0.5")
     root = expand_user(root)
     names, parts = _find(root, fraction, seed, on_found)
-    arrays = read_parts(root, parts, channels=channels, side=side, max_pixels=max_pixels)
+    arrays = read_parts(
+        root, parts, channels=channels, side=side, resize=resize, max_pixels=max_pixels
+    )
     mean, std = channel_statistics(arrays["train"].images)
     digests = {
         f"{part}_{kind}": array_digest(getattr(arrays[part], kind))

@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
 from ...storage import printable
-from ..base import Arrays, DatasetError
+from ..base import Arrays
 from ..image_decoding import ImageFileError
-from ..image_files import check_headers, read_into
+from ..image_files import Resize, check_headers, read_into, refuse_damaged
 from ..memory import check_memory
 from ..progress import progress_bar
 from .held_out import Files
 
-_SHOWN = 10
-
 
 def read_parts(
-    root: Path, parts: Mapping[str, Files], *, channels: int, side: int, max_pixels: int
+    root: Path,
+    parts: Mapping[str, Files],
+    *,
+    channels: int,
+    side: int,
+    resize: Resize | None,
+    max_pixels: int,
 ) -> dict[str, Arrays]:
     """Read all images of all parts; report all damaged ones together.
 
@@ -32,6 +34,7 @@ def read_parts(
         parts: the files of each part.
         channels: 1 or 3.
         side: height and width of the arrays, in pixels.
+        resize: as for `read_images`.
         max_pixels: most pixels that a file may have.
 
     Raises:
@@ -44,44 +47,15 @@ def read_parts(
     with progress_bar(f"Checking {count}", total) as advance:
         for files in parts.values():
             damaged += check_headers(files.paths, max_pixels=max_pixels, advance=advance)
-    _refuse(damaged, total)
+    refuse_damaged(damaged, total)
     images = {
         part: np.empty((len(files.paths), side, side, channels), np.uint8)
         for part, files in parts.items()
     }
     with progress_bar(f"Reading {count}", total) as advance:
         for part, files in parts.items():
-            damaged += read_into(images[part], files.paths, max_pixels=max_pixels, advance=advance)
-    _refuse(damaged, total)
+            damaged += read_into(
+                images[part], files.paths, resize=resize, max_pixels=max_pixels, advance=advance
+            )
+    refuse_damaged(damaged, total)
     return {part: Arrays(images[part], files.labels) for part, files in parts.items()}
-
-
-def _refuse(damaged: Sequence[ImageFileError], total: int) -> None:
-    """Raise if there are damaged files.
-
-    Raises:
-        DatasetError: naming the first ones, and a file that lists all if there are more.
-    """
-    if not damaged:
-        return
-    listed = "; ".join(map(str, damaged[:_SHOWN]))
-    more = ""
-    if len(damaged) > _SHOWN:
-        more = f"; and {len(damaged) - _SHOWN} more"
-        place = _write_list(damaged)
-        if place is not None:
-            more += f", all listed in {printable(str(place))}"
-    raise DatasetError(
-        f"{len(damaged)} of {total} images cannot be used; repair or remove them: {listed}{more}"
-    )
-
-
-def _write_list(damaged: Sequence[ImageFileError]) -> Path | None:
-    """Write a line on each damaged file into the temporary folder; None if that fails."""
-    try:
-        handle, name = tempfile.mkstemp(prefix="unusable-images-", suffix=".txt")
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.writelines(f"{error}\n" for error in damaged)
-    except OSError:
-        return None
-    return Path(name)
