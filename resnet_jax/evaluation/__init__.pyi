@@ -16,6 +16,7 @@ from .figures import (
 from .flip import FlipAveraged
 from .page import Mistake, most_confident_mistakes, write_page
 from .predict import predict_logits
+from .ranking import Ranks, rank_labels
 from .reliability import Calibration, calibration
 from .saliency import grad_cam, input_saliency
 from .scores import ClassScores, accuracy, class_report, per_class_accuracy
@@ -27,6 +28,7 @@ __all__ = [
     "ClassScores",
     "FlipAveraged",
     "Mistake",
+    "Ranks",
     "accuracy",
     "calibration",
     "class_report",
@@ -45,6 +47,7 @@ __all__ = [
     "plot_overlay",
     "plot_training_loss",
     "predict_logits",
+    "rank_labels",
     "running_average",
     "save_figure",
     "show_examples",
