@@ -108,7 +108,8 @@ def exit_code(work: Callable[[], int]) -> int:
     Returns:
         The code of `work`; 2 for what the user can mend, see `mistakes`; 143 or 130 after SIGTERM
         or SIGINT; 141, without a message, where nobody reads the output any more, as a program
-        that SIGPIPE ends. A process that has lost another one of its run ends at once, with code 1.
+        that SIGPIPE ends. A process that has lost another one of its run ends at once, with code
+        1; one that has failed alone does so with code 2, after a few seconds.
     """
     with any_text():
         try:
@@ -128,6 +129,7 @@ def exit_code(work: Callable[[], int]) -> int:
             if message is None:
                 raise
             tell(f"error: {_with_notes(message, error)}")
+            processes.leave(2)
             return 2
         finally:
             for stream in (sys.stdout, sys.stderr):

@@ -3,7 +3,7 @@ from .checkpoint_reader import CheckpointChoice, CheckpointError
 from .checkpoints import CheckpointStore
 from .config import FitConfig
 from .console import Reporter
-from .examples import Resident, Streamed
+from .examples import Resident, Streamed, ahead
 from .facts import DataFacts
 from .files import RunError
 from .folder import RunFolder, RunFolderError
@@ -55,6 +55,7 @@ __all__ = [
     "Task",
     "TensorBoard",
     "Tracker",
+    "ahead",
     "fit",
     "make_sink",
     "processes",

@@ -27,6 +27,21 @@ class Place(NamedTuple):
     num_processes: int
     process_id: int
 
+    def check(self) -> None:
+        """Raise a `ValueError` for an address or a number out of range."""
+        host, _, port = self.coordinator.rpartition(":")
+        if not host or not port.isdecimal() or not 0 < int(port) < 65536:
+            raise ValueError(
+                f"`coordinator` (={self.coordinator!r}) must be host:port, such as 10.0.0.1:12345"
+            )
+        if self.num_processes < 1:
+            raise ValueError(f"`num_processes` (={self.num_processes}) must be at least 1")
+        if not 0 <= self.process_id < self.num_processes:
+            raise ValueError(
+                f"`process_id` (={self.process_id}) must be at least 0 and below `num_processes` "
+                f"(={self.num_processes})"
+            )
+
 
 ALONE = Place("", 1, 0)
 """The place of a process without others."""

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NoReturn
 
 import jax
@@ -31,8 +32,16 @@ HEARTBEAT_SECONDS = 60
 JAX's runtime then aborts the others and says why.
 """
 
+LEAVE_SECONDS = 10
+"""Seconds for which a process that has failed waits for others that may be failing, too."""
+
 _NEVER = 10**6
 """Seconds that are never over."""
+
+_NOT_FROM_OTHERS = re.compile(
+    "RESOURCE_EXHAUSTED|INVALID_ARGUMENT|UNIMPLEMENTED|out of memory", re.IGNORECASE
+)
+"""Errors of JAX's runtime that no other process is the cause of."""
 
 
 class ProcessError(RuntimeError):
@@ -83,7 +92,7 @@ def initialize(
     else:
         place = find_place(os.environ)
     if place is not None and place != ALONE:
-        _check(*place)
+        place.check()
     if jax.distributed.is_initialized():
         return
     if place == ALONE:
@@ -108,12 +117,14 @@ def initialize(
     except RuntimeError as error:
         if coordinator is None and "must be called before" in str(error):
             return
+        if not isinstance(error, jax.errors.JaxRuntimeError):
+            raise  # The coordination of the processes is not what has failed.
         where = "the cluster" if place is None else f"`coordinator` (={place.coordinator})"
         raise ProcessError(
             f"{where} could not be joined: {first_line(error)}; check that all processes were "
             "started and can reach its port"
         ) from error
-    _connect()
+    _within(timeout, _connect, place)
 
 
 def _join(place: Place | None, timeout: float) -> None:
@@ -135,20 +146,38 @@ def _join(place: Place | None, timeout: float) -> None:
             "local_device_ids": local_devices(os.environ),
             "cluster_detection_method": "deactivate",
         }
-    errors: list[BaseException] = []
 
     def join() -> None:
+        jax.distributed.initialize(
+            initialization_timeout=_NEVER,
+            heartbeat_timeout_seconds=HEARTBEAT_SECONDS,
+            **options,
+        )
+
+    # JAX aborts the process when its own time is over.
+    _within(timeout, join, place)
+
+
+def _within(timeout: float, work: Callable[[], None], place: Place | None) -> None:
+    """Do something that needs the other processes.
+
+    Args:
+        timeout: seconds to wait for it.
+        work: what is done, in another thread.
+        place: of this process; None where only JAX knows it.
+
+    Raises:
+        ProcessError: if it is not done by then.
+    """
+    errors: list[BaseException] = []
+
+    def target() -> None:
         try:
-            jax.distributed.initialize(
-                initialization_timeout=_NEVER,
-                heartbeat_timeout_seconds=HEARTBEAT_SECONDS,
-                **options,
-            )
+            work()
         except BaseException as error:
             errors.append(error)
 
-    # JAX aborts the process when its own time is over.
-    thread = threading.Thread(target=join, name="join", daemon=True)
+    thread = threading.Thread(target=target, name="join", daemon=True)
     thread.start()
     thread.join(timeout)
     if errors:
@@ -177,22 +206,6 @@ def _connect() -> None:
     zeros = np.zeros(mesh.size, np.float32)
     placed = jax.make_array_from_callback(zeros.shape, shared, zeros.__getitem__)
     jax.block_until_ready(jax.jit(jnp.sum, out_shardings=whole)(placed))
-
-
-def _check(coordinator: str, num_processes: int, process_id: int) -> None:
-    """Raise a `ValueError` for an address or a number out of range."""
-    host, _, port = coordinator.rpartition(":")
-    if not host or not port.isdecimal() or not 0 < int(port) < 65536:
-        raise ValueError(
-            f"`coordinator` (={coordinator!r}) must be host:port, such as 10.0.0.1:12345"
-        )
-    if num_processes < 1:
-        raise ValueError(f"`num_processes` (={num_processes}) must be at least 1")
-    if not 0 <= process_id < num_processes:
-        raise ValueError(
-            f"`process_id` (={process_id}) must be at least 0 and below `num_processes` "
-            f"(={num_processes})"
-        )
 
 
 def is_first() -> bool:
@@ -224,6 +237,8 @@ def largest(value: float) -> float:
 def lost_processes_explained() -> Iterator[None]:
     """Turn an error of JAX's runtime in the body into one that names the likely cause.
 
+    An error that this process alone can be the cause of, such as too little memory, stays.
+
     Raises:
         ProcessError: for a runtime error, where there are several processes: most likely one of
             them has ended, and its connections with it.
@@ -231,13 +246,36 @@ def lost_processes_explained() -> Iterator[None]:
     try:
         yield
     except jax.errors.JaxRuntimeError as error:
-        if jax.process_count() == 1:
+        if jax.process_count() == 1 or _NOT_FROM_OTHERS.search(str(error)):
             raise
         raise ProcessError(
             f"process {jax.process_index()} of {jax.process_count()} has lost another one: "
             f"{first_line(error)}. The last checkpoint is whole; start all of them again, to go "
             "on from it"
         ) from error
+
+
+def leave(code: int) -> None:
+    """Leave the other processes after this one has failed; without others do nothing.
+
+    Where all of them have failed, they leave together. Otherwise this process ends here, because
+    a normal exit would wait for minutes for the others, and they for this one.
+
+    Args:
+        code: the exit code for that.
+    """
+    if not jax.distributed.is_initialized():
+        return
+
+    def shut_down() -> None:
+        with contextlib.suppress(Exception):
+            jax.distributed.shutdown()
+
+    thread = threading.Thread(target=shut_down, name="leave", daemon=True)
+    thread.start()
+    thread.join(LEAVE_SECONDS)
+    if thread.is_alive():
+        _exit(code)
 
 
 def end_at_once(message: str) -> NoReturn:
@@ -249,5 +287,12 @@ def end_at_once(message: str) -> NoReturn:
         message: printed to standard error.
     """
     print(message, file=sys.stderr, flush=True)
-    sys.stdout.flush()
-    os._exit(1)
+    _exit(1)
+
+
+def _exit(code: int) -> NoReturn:
+    """End the process without waiting for anything but what was printed."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError):
+            stream.flush()
+    os._exit(code)
