@@ -1,23 +1,28 @@
 """The ResNet family as Flax linen modules, and its weights in torch's formats.
 
 Attributes:
+    ANTI_ALIASES: the table of the low-pass filters, a read-only mapping from name to `AntiAlias`.
+    ATTENTIONS: the table of the attentions, a read-only mapping from name to `Attention`.
+    SHORTCUTS: the table of the shortcuts, a read-only mapping from name to `Shortcut`.
     STAGES: the names of the stages of a ResNet, from the image to the logits.
     STEMS: the table of the stems, a read-only mapping from name to `Stem`.
     VARIANTS: the table of the named variants, a read-only mapping from name to `Variant`.
 """
 
+from .anti_alias import ANTI_ALIASES, AntiAlias, AveragePool, BlurPool
+from .attention import ATTENTIONS, Attention, EfficientChannelAttention, SqueezeExcite
 from .blocks import BasicBlock, Block, Bottleneck, ResidualBlock
 from .freezing import STAGES, freeze_batch_norm, stage_of, stages_up_to
-from .layers import BatchNorm, Conv, Dense, GroupNorm, NormLayer
+from .layers import Activation, BatchNorm, Conv, Dense, GroupNorm, NormLayer
+from .options import ResNetOptions, Variant
 from .resnet import ResNet
-from .shortcuts import Downsample, Shortcut
-from .stems import STEMS, ConvStem, Stem
+from .shortcuts import SHORTCUTS, AverageDownsample, Downsample, Shortcut
+from .stems import STEMS, ConvStem, DeepStem, PooledStem, Stem
+from .timm_options import options_from_timm
 from .torch_names import WeightsError, image_channels
 from .torch_weights import from_torch, to_torch
 from .variants import (
     VARIANTS,
-    ResNetOptions,
-    Variant,
     create_model,
     resnet18,
     resnet34,
@@ -33,23 +38,36 @@ from .variants import (
 from .weight_files import load_weights, save_weights
 
 __all__ = [
+    "ANTI_ALIASES",
+    "ATTENTIONS",
+    "SHORTCUTS",
     "STAGES",
     "STEMS",
     "VARIANTS",
+    "Activation",
+    "AntiAlias",
+    "Attention",
+    "AverageDownsample",
+    "AveragePool",
     "BasicBlock",
     "BatchNorm",
     "Block",
+    "BlurPool",
     "Bottleneck",
     "Conv",
     "ConvStem",
+    "DeepStem",
     "Dense",
     "Downsample",
+    "EfficientChannelAttention",
     "GroupNorm",
     "NormLayer",
+    "PooledStem",
     "ResNet",
     "ResNetOptions",
     "ResidualBlock",
     "Shortcut",
+    "SqueezeExcite",
     "Stem",
     "Variant",
     "WeightsError",
@@ -58,6 +76,7 @@ __all__ = [
     "from_torch",
     "image_channels",
     "load_weights",
+    "options_from_timm",
     "resnet18",
     "resnet34",
     "resnet50",

@@ -8,13 +8,16 @@ References:
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, ClassVar, Protocol
 
 from flax import linen as nn
 from jax import Array
 from jax.typing import DTypeLike
 
-from .layers import BatchNorm, Conv, Initializer, NormLayer
+from .anti_alias import AntiAlias
+from .attention import Attention
+from .layers import Activation, BatchNorm, Conv, Initializer, NormLayer
 from .shortcuts import Downsample, Shortcut
 
 
@@ -23,7 +26,10 @@ class Block(Protocol):
 
     The module is called as `block(x, train)`, maps `[batch, height, width, in]` to
     `[batch, height / stride, width / stride, planes · expansion]` and raises on construction for
-    a field that it does not support. `ResidualBlock` is a base class with the fields.
+    a field that it does not support. `ResidualBlock` is a base class with these fields and with
+    those of the options that a network passes on only where they are given: `act`, `attention`,
+    `anti_alias`, `shortcut`, `reduce_first`, `widths`, and `out_dilation` in the first block of a
+    stage that dilates.
     """
 
     expansion: int
@@ -50,7 +56,8 @@ class ResidualBlock(nn.Module):
     """Base class of the blocks: their fields, their normalisations and the shortcut.
 
     A subclass sets `expansion` and computes the residual branch in a compact `__call__`. The torch
-    state dict has its layers in the order in which it makes them.
+    state dict has its layers in the order in which it makes them. It has attention and
+    anti-aliasing where it calls `attend` and `filter`.
 
     >>> class Plain(ResidualBlock):
     ...     expansion = 1
@@ -85,6 +92,18 @@ class ResidualBlock(nn.Module):
     """Passed to the normalisations."""
     shortcut: Shortcut = Downsample
     """Makes the shortcut where the block changes the shape."""
+    act: Activation = nn.relu
+    """The activation."""
+    attention: Attention | None = None
+    """Makes the attention of the residual branch; None has none."""
+    anti_alias: AntiAlias | None = None
+    """Makes the low-pass filter that takes over the stride; None has none."""
+    reduce_first: int = 1
+    """Divisor of the first convolution's output channels."""
+    widths: Sequence[int] | None = None
+    """Output channels of each convolution; None follows from `planes`."""
+    out_dilation: int | None = None
+    """Dilation of the blocks that follow in the stage; None is `dilation`."""
 
     def make_norm(self, name: str, *, last: bool = False) -> nn.Module:
         """Make a normalisation.
@@ -100,18 +119,45 @@ class ResidualBlock(nn.Module):
             scale_init=scale_init, dtype=self.dtype, axis_name=self.axis_name, name=name
         )
 
+    @property
+    def filtered(self) -> bool:
+        """Whether the block has a low-pass filter: where it strides, or its stage dilates."""
+        changes = self.stride > 1 or self.out_dilation not in (None, self.dilation)
+        return self.anti_alias is not None and changes
+
+    @property
+    def conv_stride(self) -> int:
+        """Stride of the 3×3 convolution: 1 where a low-pass filter takes it over."""
+        return 1 if self.filtered else self.stride
+
+    def filter(self, y: Array) -> Array:
+        """Return a map behind the low-pass filter where the block has one, as it is elsewhere."""
+        if self.anti_alias is None or not self.filtered:
+            return y
+        return self.anti_alias(stride=self.stride, name="aa")(y)
+
+    def attend(self, y: Array) -> Array:
+        """Return the residual branch behind the attention, if any."""
+        if self.attention is None:
+            return y
+        channels = self.planes * self.expansion
+        return self.attention(channels=channels, dtype=self.dtype, name="se")(y)
+
     def add_shortcut(self, y: Array, x: Array, train: bool) -> Array:
         """Return the sum of the residual branch and the block's input.
 
         Args:
-            y: output of the residual branch, `[batch, height', width', planes · expansion]`.
+            y: output of the residual branch, `[batch, height', width', features]`; the features
+                are `planes · expansion`, or the last of `widths`.
             x: input of the block, `[batch, height, width, in]`. It is added as it is where it has
                 the shape of `y`, and otherwise passes through the shortcut.
             train: passed to the shortcut.
         """
-        features = self.planes * self.expansion
+        features = self.planes * self.expansion if self.widths is None else self.widths[-1]
         if self.stride == 1 and x.shape[-1] == features:
             return y + x
+        out = self.dilation if self.out_dilation is None else self.out_dilation
+        dilated: dict[str, Any] = {"dilation": self.dilation, "out_dilation": out}
         downsample = self.shortcut(
             features=features,
             stride=self.stride,
@@ -119,6 +165,7 @@ class ResidualBlock(nn.Module):
             dtype=self.dtype,
             axis_name=self.axis_name,
             name="downsample",
+            **(dilated if out > 1 else {}),
         )
         return y + downsample(x, train)
 
@@ -149,17 +196,21 @@ class BasicBlock(ResidualBlock):
     @nn.compact
     def __call__(self, x: Array, train: bool = False) -> Array:
         """Map `[batch, height, width, in]` to `[batch, height', width', planes]`."""
-        y = Conv(self.planes, 3, self.stride, dtype=self.dtype, name="conv1")(x)
-        y = nn.relu(self.make_norm("bn1")(y, train))
-        y = Conv(self.planes, 3, dtype=self.dtype, name="conv2")(y)
+        first, features = self.widths or (self.planes // self.reduce_first, self.planes)
+        y = Conv(first, 3, self.conv_stride, dtype=self.dtype, name="conv1")(x)
+        y = self.act(self.make_norm("bn1")(y, train))
+        y = self.filter(y)
+        y = Conv(features, 3, dtype=self.dtype, name="conv2")(y)
         y = self.make_norm("bn2", last=True)(y, train)
-        return nn.relu(self.add_shortcut(y, x, train))
+        y = self.attend(y)
+        return self.act(self.add_shortcut(y, x, train))
 
 
 class Bottleneck(ResidualBlock):
     """1×1, 3×3 (strided, grouped, dilated) and 1×1 convolution; the output has 4 · `planes`.
 
-    The inner width is `int(planes · base_width / 64) · groups`.
+    The inner width is `int(planes · base_width / 64) · groups`; the first convolution has that
+    divided by `reduce_first`.
     """
 
     expansion: ClassVar[int] = 4
@@ -169,12 +220,25 @@ class Bottleneck(ResidualBlock):
     def __call__(self, x: Array, train: bool = False) -> Array:
         """Map `[batch, height, width, in]` to `[batch, height', width', 4 · planes]`."""
         width = int(self.planes * (self.base_width / 64.0)) * self.groups
-        y = Conv(width, 1, dtype=self.dtype, name="conv1")(x)
-        y = nn.relu(self.make_norm("bn1")(y, train))
-        y = Conv(width, 3, self.stride, self.dilation, self.groups, dtype=self.dtype, name="conv2")(
-            y
+        first, width, features = self.widths or (
+            width // self.reduce_first,
+            width,
+            self.planes * self.expansion,
         )
-        y = nn.relu(self.make_norm("bn2")(y, train))
-        y = Conv(self.planes * self.expansion, 1, dtype=self.dtype, name="conv3")(y)
+        y = Conv(first, 1, dtype=self.dtype, name="conv1")(x)
+        y = self.act(self.make_norm("bn1")(y, train))
+        y = Conv(
+            width,
+            3,
+            self.conv_stride,
+            self.dilation,
+            self.groups,
+            dtype=self.dtype,
+            name="conv2",
+        )(y)
+        y = self.act(self.make_norm("bn2")(y, train))
+        y = self.filter(y)
+        y = Conv(features, 1, dtype=self.dtype, name="conv3")(y)
         y = self.make_norm("bn3", last=True)(y, train)
-        return nn.relu(self.add_shortcut(y, x, train))
+        y = self.attend(y)
+        return self.act(self.add_shortcut(y, x, train))

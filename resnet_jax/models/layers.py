@@ -19,6 +19,7 @@ from jax.typing import DTypeLike
 from ..ops import batch_norm_train, conv2d
 
 Initializer = Callable[..., Array]
+Activation = Callable[[Array], Array]
 
 
 def kaiming_normal_fan_out(

@@ -120,6 +120,7 @@ class ResNet(nn.Module):
             )
         choose("stem", self.stem, STEMS)
         # A block that cannot have these options says so now, not when it is first applied.
+        options = _block_options(self) | ({"out_dilation": 2} if any(replace or ()) else {})
         for block, width in zip(blocks, planes, strict=True):
             block(
                 planes=width,
@@ -127,7 +128,7 @@ class ResNet(nn.Module):
                 base_width=self.width_per_group,
                 dilation=2 if any(replace or ()) else 1,
                 parent=None,
-                **_block_options(self),
+                **options,
             )
         super().__post_init__()
 

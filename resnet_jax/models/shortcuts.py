@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Protocol
 
+import jax.numpy as jnp
 from flax import linen as nn
 from jax import Array
 from jax.typing import DTypeLike
 
+from .anti_alias import mean_of_windows
 from .layers import BatchNorm, Conv, NormLayer
 
 
@@ -17,6 +21,10 @@ class Shortcut(Protocol):
     The module is called as `shortcut(x, train)` and returns the map that is added to the residual
     branch. A block makes it under the name `downsample`, and only where its output has another
     resolution or other channels than its input.
+
+    In a network that dilates it also has the keywords `dilation`, that of the block, and
+    `out_dilation`, that of the blocks that follow, which is higher where the stage dilates instead
+    of striding.
     """
 
     def __call__(
@@ -50,6 +58,9 @@ class Downsample(nn.Module):
         norm_layer: makes the normalisation.
         dtype: dtype of the computation; None takes the input's.
         axis_name: passed to the normalisation.
+        dilation: dilation of a kernel above 1×1.
+        out_dilation: dilation of the blocks that follow.
+        kernel_size: side of the kernel where the block strides or dilates; elsewhere it is 1.
     """
 
     features: int
@@ -57,12 +68,69 @@ class Downsample(nn.Module):
     norm_layer: NormLayer = BatchNorm
     dtype: DTypeLike | None = None
     axis_name: str | None = None
+    dilation: int = 1
+    out_dilation: int = 1
+    kernel_size: int = 1
 
     @nn.compact
     def __call__(self, x: Array, train: bool = False) -> Array:
         """Map `[batch, height, width, in]` to `[batch, height', width', features]`."""
-        x = Conv(self.features, 1, self.stride, dtype=self.dtype, name="conv")(x)
+        size = self.kernel_size if self.stride > 1 or self.out_dilation > 1 else 1
+        dilation = self.dilation if size > 1 else 1
+        conv = Conv(self.features, size, self.stride, dilation, dtype=self.dtype, name="conv")
         norm = self.norm_layer(
             scale_init=nn.initializers.ones, dtype=self.dtype, axis_name=self.axis_name, name="bn"
         )
+        return norm(conv(x), train)
+
+
+class AverageDownsample(nn.Module):
+    """The shortcut of ResNet-D: mean of 2×2 pixels, 1×1 convolution of stride 1, normalisation.
+
+    No pixel of the input is left out: at the end of an odd side the mean is that of the pixels
+    there are. Where the stage dilates instead of striding, the windows lie at distance 1 and those
+    at the end reach over zeros. A block that neither strides nor dilates has the convolution and
+    the normalisation alone.
+
+    Attributes:
+        features: output channels.
+        stride: 1 or 2, distance of the windows.
+        norm_layer: makes the normalisation.
+        dtype: dtype of the computation; None takes the input's.
+        axis_name: passed to the normalisation.
+        dilation: accepted without effect.
+        out_dilation: dilation of the blocks that follow.
+
+    References:
+        He et al. 2018, https://arxiv.org/abs/1812.01187
+    """
+
+    features: int
+    stride: int = 1
+    norm_layer: NormLayer = BatchNorm
+    dtype: DTypeLike | None = None
+    axis_name: str | None = None
+    dilation: int = 1
+    out_dilation: int = 1
+
+    @nn.compact
+    def __call__(self, x: Array, train: bool = False) -> Array:
+        """Map `[batch, height, width, in]` to `[batch, height', width', features]`."""
+        if self.stride > 1:
+            # The mean over a pixel and its copy is the pixel.
+            odd = [(0, size % 2) for size in x.shape[1:3]]
+            x = mean_of_windows(jnp.pad(x, ((0, 0), *odd, (0, 0)), mode="edge"), 2, self.stride)
+        elif self.out_dilation > 1:
+            x = mean_of_windows(jnp.pad(x, ((0, 0), (0, 1), (0, 1), (0, 0))), 2, 1)
+        # The names are the places in torch's sequence, of which the pool is the first.
+        x = Conv(self.features, 1, dtype=self.dtype, name="1")(x)
+        norm = self.norm_layer(
+            scale_init=nn.initializers.ones, dtype=self.dtype, axis_name=self.axis_name, name="2"
+        )
         return norm(x, train)
+
+
+SHORTCUTS: Mapping[str, Shortcut] = MappingProxyType(
+    {"projection": Downsample, "average": AverageDownsample}
+)
+"""Every shortcut that `ResNet.shortcut` knows by name."""

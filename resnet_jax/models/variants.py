@@ -1,38 +1,17 @@
-"""The named variants: one table, and a factory for each of its rows."""
+"""The named variants: one table, and factories for those that torchvision has."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Protocol, TypedDict, Unpack
+from typing import Protocol, Unpack
 
-from jax.typing import DTypeLike
-
-from .blocks import BasicBlock, Block, Bottleneck
-from .layers import NormLayer
+from .blocks import BasicBlock, Bottleneck
+from .options import ResNetOptions, Variant
 from .resnet import ResNet
-from .stems import Stem
+from .timm_variants import TIMM_VARIANTS, X32_4D, X32_8D, X64_4D
 
-
-@dataclass(frozen=True)
-class Variant:
-    """A row of the table.
-
-    Attributes:
-        block: the residual block.
-        layers: blocks in each of the four stages.
-        parameters: trainable parameters at 1000 classes, as torchvision documents them.
-        groups: channel groups of the 3×3 convolutions.
-        width_per_group: channels per group at 64 planes.
-    """
-
-    block: Block
-    layers: tuple[int, int, int, int]
-    parameters: int
-    groups: int = 1
-    width_per_group: int = 64
-
+_WIDE: ResNetOptions = {"width_per_group": 128}
 
 VARIANTS: Mapping[str, Variant] = MappingProxyType(
     {
@@ -41,41 +20,18 @@ VARIANTS: Mapping[str, Variant] = MappingProxyType(
         "resnet50": Variant(Bottleneck, (3, 4, 6, 3), 25_557_032),
         "resnet101": Variant(Bottleneck, (3, 4, 23, 3), 44_549_160),
         "resnet152": Variant(Bottleneck, (3, 8, 36, 3), 60_192_808),
-        "resnext50_32x4d": Variant(Bottleneck, (3, 4, 6, 3), 25_028_904, 32, 4),
-        "resnext101_32x8d": Variant(Bottleneck, (3, 4, 23, 3), 88_791_336, 32, 8),
-        "resnext101_64x4d": Variant(Bottleneck, (3, 4, 23, 3), 83_455_272, 64, 4),
-        "wide_resnet50_2": Variant(Bottleneck, (3, 4, 6, 3), 68_883_240, 1, 128),
-        "wide_resnet101_2": Variant(Bottleneck, (3, 4, 23, 3), 126_886_696, 1, 128),
+        "resnext50_32x4d": Variant(Bottleneck, (3, 4, 6, 3), 25_028_904, X32_4D),
+        "resnext101_32x8d": Variant(Bottleneck, (3, 4, 23, 3), 88_791_336, X32_8D),
+        "resnext101_64x4d": Variant(Bottleneck, (3, 4, 23, 3), 83_455_272, X64_4D),
+        "wide_resnet50_2": Variant(Bottleneck, (3, 4, 6, 3), 68_883_240, _WIDE),
+        "wide_resnet101_2": Variant(Bottleneck, (3, 4, 23, 3), 126_886_696, _WIDE),
+        **TIMM_VARIANTS,
     }
 )
-"""Every named variant. Counts: https://docs.pytorch.org/vision/stable/models.html."""
+"""Every named variant: torchvision's ten, then those that timm adds.
 
-
-class ResNetOptions(TypedDict, total=False):
-    """The options of `ResNet` that a factory takes; `ResNet` explains them."""
-
-    zero_init_residual: bool
-    """Start every residual branch at zero."""
-    groups: int
-    """Channel groups of the 3×3 convolutions."""
-    width_per_group: int
-    """Channels per group at 64 planes."""
-    replace_stride_with_dilation: Sequence[bool] | None
-    """For stages 2, 3, 4: dilate instead of striding."""
-    norm_layer: NormLayer | None
-    """Makes the normalisations."""
-    stem: str | Stem
-    """A name in `STEMS`, or what makes another stem."""
-    base_planes: int
-    """Planes of the first stage, doubled in each further one."""
-    dtype: DTypeLike | None
-    """Dtype of the computation."""
-    axis_name: str | None
-    """The mapped axis that BatchNorm shares its statistics over."""
-    remat: bool
-    """Recompute the blocks' activations in the backward pass."""
-    name: str | None
-    """The module's name within another module."""
+Counts of the ten: https://docs.pytorch.org/vision/stable/models.html; of the others: timm 1.0.31.
+"""
 
 
 class ResNetFactory(Protocol):
@@ -91,7 +47,7 @@ def create_model(variant: str, num_classes: int = 1000, **options: Unpack[ResNet
     Args:
         variant: a key of `VARIANTS`.
         num_classes: size of the logits.
-        **options: options of `ResNet`.
+        **options: options of `ResNet`, which take precedence over the variant's own.
 
     Raises:
         ValueError: for an unknown name or an option out of range.
@@ -102,9 +58,8 @@ def create_model(variant: str, num_classes: int = 1000, **options: Unpack[ResNet
     row = VARIANTS.get(variant)
     if row is None:
         raise ValueError(f"`variant` (={variant!r}) must be one of {', '.join(VARIANTS)}")
-    options.setdefault("groups", row.groups)
-    options.setdefault("width_per_group", row.width_per_group)
-    return ResNet(row.block, row.layers, num_classes, **options)
+    merged: ResNetOptions = {"block": row.block, "layers": row.layers, **row.options, **options}
+    return ResNet(num_classes=num_classes, **merged)
 
 
 def _factory(variant: str) -> ResNetFactory:

@@ -153,9 +153,9 @@ def test_one_class_and_one_channel_and_one_pixel():
     ("options", "message"),
     [
         ({"num_classes": 0}, r"`num_classes` \(=0\) must be at least 1"),
-        ({"base_planes": 0}, r"`base_planes` \(=0\) must be at least 1"),
-        ({"stem": "imagenette"}, r"`stem` \(='imagenette'\) must be one of imagenet, cifar$"),
-        ({"stem": None}, r"`stem` \(=None\) must be one of imagenet, cifar$"),
+        ({"base_planes": 0}, r"`base_planes` \(=0\) must be at least 1, or four"),
+        ({"stem": "imagenette"}, r"`stem` \(='imagenette'\) must be one of imagenet, cifar, deep"),
+        ({"stem": None}, r"`stem` \(=None\) must be one of imagenet, cifar, deep"),
         ({"replace_stride_with_dilation": (True, False)}, r"must be None or have 3 entries"),
         ({"groups": 2}, r"BasicBlock supports only `groups` \(=2\) = 1"),
         ({"width_per_group": 128}, r"`width_per_group` \(=128\) = 64"),

@@ -19,7 +19,7 @@ from differences import (
     small_learning_rate,
     train_differences,
 )
-from torch_twin import TorchResNet, images, lively, to_nchw, twin_of
+from torch_twin import TORCHVISION, TorchResNet, images, lively, to_nchw, twin_of
 
 import resnet_jax as rj
 
@@ -62,7 +62,7 @@ def main() -> None:
     jax.config.update("jax_platforms", "cpu")
     print("| " + " | ".join(COLUMNS) + " |")
     print("|---" * len(COLUMNS) + "|")
-    for variant in sys.argv[1:] or rj.VARIANTS:
+    for variant in sys.argv[1:] or TORCHVISION:
         cells = [f"{value:.1e}" for value in measure(variant)]
         print("| " + " | ".join([f"`{variant}`", *cells]) + " |", flush=True)
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from differences import eval_difference, feature_differences
-from torch_twin import lively, twin_of
+from torch_twin import TORCHVISION, lively, twin_of
 
 import resnet_jax as rj
 
@@ -15,7 +15,7 @@ SIZES = [(64, 64), (97, 65)]
 DILATIONS = list(itertools.product([False, True], repeat=3))
 
 
-@pytest.fixture(scope="module", params=rj.VARIANTS)
+@pytest.fixture(scope="module", params=TORCHVISION)
 def pair(request):
     model = rj.create_model(request.param)
     return model, lively(twin_of(model))

@@ -2,7 +2,7 @@
 
 import pytest
 from differences import small_learning_rate, train_differences
-from torch_twin import lively, twin_of
+from torch_twin import TORCHVISION, lively, twin_of
 
 import resnet_jax as rj
 
@@ -43,7 +43,7 @@ def test_one_and_ten_steps(kind):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("variant", rj.VARIANTS)
+@pytest.mark.parametrize("variant", TORCHVISION)
 def test_one_and_ten_steps_of_every_variant(variant):
     model = rj.create_model(variant)
     rate = small_learning_rate(model)

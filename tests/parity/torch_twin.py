@@ -9,7 +9,21 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from resnet_jax import VARIANTS, BasicBlock, ResNet
+from resnet_jax import BasicBlock, ResNet
+
+# The variants that torchvision has.
+TORCHVISION = (
+    "resnet18",
+    "resnet34",
+    "resnet50",
+    "resnet101",
+    "resnet152",
+    "resnext50_32x4d",
+    "resnext101_32x8d",
+    "resnext101_64x4d",
+    "wide_resnet50_2",
+    "wide_resnet101_2",
+)
 
 # More threads spin against each other, and against XLA's, wherever cores are shared.
 torch.set_num_threads(1)
@@ -144,20 +158,6 @@ def twin_of(model: ResNet, *, channels: int = 3, seed: int = 0) -> TorchResNet:
         stem=model.stem,
         base_planes=model.base_planes,
         channels=channels,
-    )
-
-
-def variant_twin(variant: str, num_classes: int = 1000) -> TorchResNet:
-    """Return the torch network of a named variant."""
-    row = VARIANTS[variant]
-    return twin_of(
-        ResNet(
-            row.block,
-            row.layers,
-            num_classes,
-            groups=row.groups,
-            width_per_group=row.width_per_group,
-        )
     )
 
 
