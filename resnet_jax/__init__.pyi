@@ -1,4 +1,4 @@
-from . import data, evaluation, models, ops, run, training
+from . import data, evaluation, models, ops, pretrained, run, training
 from .data import (
     Arrays,
     Dataset,
@@ -40,6 +40,7 @@ from .models import (
     wide_resnet50_2,
     wide_resnet101_2,
 )
+from .pretrained import Pretrained, load_pretrained
 from .run import FitConfig, FitResult, History, RunFolder, Task, fit
 from .training import (
     Batch,
@@ -69,6 +70,7 @@ __all__ = [
     "GroupNorm",
     "History",
     "PlateauState",
+    "Pretrained",
     "ReduceLROnPlateau",
     "ResNet",
     "RunFolder",
@@ -87,6 +89,7 @@ __all__ = [
     "from_torch",
     "load_dataset",
     "load_image_folder",
+    "load_pretrained",
     "load_weights",
     "make_eval_step",
     "make_optimizer",
@@ -97,6 +100,7 @@ __all__ = [
     "plot_confusion_matrix",
     "plot_training_loss",
     "predict_logits",
+    "pretrained",
     "resnet18",
     "resnet34",
     "resnet50",

@@ -20,6 +20,7 @@ ROOMS = {
     "models": {"ops", "storage"},
     "data": {"storage"},
     "training": {"data", "ops"},
+    "pretrained": {"models", "data", "storage"},
     "run": {"training", "data", "models", "ops", "storage"},
     "evaluation": {"training", "data", "models", "ops", "storage"},
 }
@@ -31,8 +32,10 @@ PACKAGES = {
     "models": {"jax", "flax"},
     "data": {
         *("jax", "numpy", "PIL", "sklearn", "tensorflow_datasets", "array_record", "rich"),
+        *("grain", "google", "pyarrow"),
     },
     "training": {"jax", "flax", "optax", "numpy"},
+    "pretrained": {"jax", "numpy", "PIL"},
     "run": {
         *("jax", "flax", "optax", "numpy", "orbax", "rich", "PIL", "google", "tensorboardX"),
         "lazy_loader",

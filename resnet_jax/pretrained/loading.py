@@ -1,0 +1,173 @@
+"""A network that is ready to be applied, from a source of pretrained weights."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any, Unpack
+
+from jax import Array
+
+from ..data import ImageTransform
+from ..models import ResNet, ResNetOptions, WeightsError, create_model, image_channels
+from ..models.torch_names import canonical, tensors_of
+from ..models.torch_weights import check_choices, read_network, tell
+from ..models.wrappers import find_network
+from ..storage import JsonError, read_json
+from .config import Description, describe, describe_variant
+from .network import Pretrained
+from .sources import Source, find_source
+from .weights import CONFIG, read_files
+
+
+def load_pretrained(
+    source: str | os.PathLike[str],
+    *,
+    variant: str | None = None,
+    num_classes: int | None = None,
+    key: str | None = None,
+    prefix: str | None = None,
+    head_key: Array | None = None,
+    test_size: bool = False,
+    **options: Unpack[ResNetOptions],
+) -> Pretrained:
+    """Load a network with its weights, its evaluation transform and the names of its classes.
+
+    A source is one of these; a path that exists takes precedence over a name on the Hub:
+
+    - a folder with a `config.json` in timm's form, new or flat, or that of a ResNet in
+      transformers, and with `model.safetensors` or `pytorch_model.bin`, or the index and the files
+      of either;
+    - `"timm/resnet50.a1_in1k"` or `"hf-hub:owner/name[@revision]"`: such a folder on the Hugging
+      Face Hub, through `huggingface_hub` (extra `hub`), its cache and its offline mode;
+    - a file of weights or a checkpoint of a training, as `load_weights` reads it, together with
+      `variant`. Such a file does not say its transform: that of ImageNet's weights in torchvision
+      is taken, and a note says so.
+
+    Args:
+        source: where the weights are.
+        variant: a name in `VARIANTS`; needed for a file, and for a folder without `config.json`.
+            It takes the place of the configuration's `architecture` and `model_args`.
+        num_classes: size of the logits; another one than that of the weights starts a new head.
+            None takes that of the weights.
+        key: the entry of a checkpoint that holds the network; see `from_torch`.
+        prefix: what the names of the network begin with; see `from_torch`.
+        head_key: key of a new head; None is `jax.random.key(0)`.
+        test_size: evaluate at the `test_input_size` of the configuration, if it has one.
+        **options: options of `ResNet`, such as `dtype`, which take precedence over the
+            configuration's.
+
+    Raises:
+        WeightsError: if the configuration or the weights are damaged, of another network, or need
+            an argument that was not given.
+        ValueError: if an argument is out of range.
+        TypeError: if `key` is not a string.
+        OSError: if the source does not exist, cannot be read, or cannot be fetched.
+        ImportError: if a package is needed and not installed.
+
+    >>> import jax, jax.numpy as jnp, tempfile
+    >>> from resnet_jax import create_model, save_weights
+    >>> model = create_model("resnet18", num_classes=10, base_planes=8)
+    >>> variables = model.init(jax.random.key(0), jnp.zeros((1, 32, 32, 3)))
+    >>> path = tempfile.mkdtemp() + "/model.safetensors"
+    >>> save_weights(path, model, variables)
+    >>> network = load_pretrained(path, variant="resnet18", base_planes=8)
+    >>> network.model.num_classes, network.transform.crop
+    (10, 224)
+    """
+    check_choices(key, "strict")
+    if num_classes is not None and num_classes < 1:
+        raise ValueError(f"`num_classes` (={num_classes}) must be at least 1")
+    by_hand = None if variant is None else describe_variant(variant)
+    found = find_source(source)
+    try:
+        description, notes = _description(found, by_hand)
+        made: ResNetOptions = {**description.options, **options}
+        transform = description.transform(test_size=test_size)
+        model = create_model(description.architecture, 1, **made)
+        checkpoint = read_files(found.weights)
+        classes, is_new = _classes(model, checkpoint, description, num_classes, key, prefix)
+        model = model.clone(num_classes=classes)
+        variables, said = read_network(
+            model,
+            checkpoint,
+            key=key,
+            prefix=prefix,
+            head="reinit" if is_new else "strict",
+            head_key=head_key,
+        )
+    except (JsonError, WeightsError) as error:
+        raise WeightsError(f"`source` (={found.name}): {error}") from error
+    names, unnamed = (None, ()) if is_new else description.class_names()
+    transform, adapted = _for_channels(transform, image_channels(model, variables))
+    new = (f"`fc` is new, for {classes} classes.",) if is_new else ()
+    notes = (*found.notes, *notes, *said, *new, *unnamed, *adapted)
+    tell(notes)
+    config = {**description.config, "num_classes": classes}
+    if names is None:
+        config = {n: value for n, value in config.items() if not n.startswith("label_")}
+    return Pretrained(model, variables, transform, names, config, found.name, notes)
+
+
+def _description(found: Source, by_hand: Description | None) -> tuple[Description, tuple[str, ...]]:
+    """Return what is known of the network, and sentences on what is assumed."""
+    if found.config is None:
+        if by_hand is None:
+            file = found.weights[0]
+            beside = file.parent / CONFIG
+            folder = f", or the folder {file.parent} as `source`" if beside.is_file() else ""
+            raise WeightsError(
+                f"there is no {CONFIG} that says the architecture; give `variant`{folder}"
+            )
+        note = "The transform is the usual one of ImageNet: the source does not say its own."
+        return by_hand, (note,)
+    raw = read_json(found.config)
+    preprocessor = None if found.preprocessor is None else read_json(found.preprocessor)
+    if by_hand is None:
+        return describe(raw, preprocessor), ()
+    # The architecture of the file may be unknown here; its transform holds all the same.
+    if "model_type" not in raw:
+        raw = {n: v for n, v in raw.items() if n != "model_args"}
+        raw["architecture"] = by_hand.architecture
+    config = {**describe(raw, preprocessor).config, "architecture": by_hand.architecture}
+    return Description(config, by_hand.options), ()
+
+
+def _classes(
+    model: ResNet,
+    checkpoint: Mapping[Any, Any],
+    description: Description,
+    wanted: int | None,
+    key: str | None,
+    prefix: str | None,
+) -> tuple[int, bool]:
+    """Return the number of classes, and whether the head for them is a new one."""
+    network = find_network(checkpoint, tensors_of(model), key=key, prefix=prefix)
+    heads = [value for name, value in network.tensors.items() if canonical(name) == "fc.weight"]
+    shape: Sequence[int] = getattr(heads[0], "shape", ()) if heads else ()
+    stored = int(shape[0]) if len(shape) == 2 else None
+    declared = description.num_classes
+    if wanted is None and stored is not None and declared not in (None, stored):
+        raise WeightsError(
+            f"`num_classes` (={declared}) of the configuration must be the {stored} of `fc`"
+        )
+    if wanted is None and stored is None:
+        raise WeightsError("the weights have no `fc` that fits; `num_classes` starts a new one")
+    classes = wanted or stored or 0
+    return classes, classes != stored
+
+
+def _for_channels(
+    transform: ImageTransform, channels: int
+) -> tuple[ImageTransform, tuple[str, ...]]:
+    """Return the transform for images of some channels, and a sentence if it is another one."""
+    if len(transform.mean) == channels:
+        return transform, ()
+    if channels not in (1, 3):
+        raise WeightsError(f"the weights take {channels} channels; images of files have 1 or 3")
+    mean, std = (
+        (sum(values) / len(values),) * channels for values in (transform.mean, transform.std)
+    )
+    note = f"`mean` and `std` are averaged over the channels, for images of {channels}."
+    return dataclasses.replace(transform, mean=mean, std=std), (note,)

@@ -1,0 +1,69 @@
+"""A network with its weights, its transform and its names of classes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from PIL import Image
+
+from ..data import ImageTransform
+from ..models import ResNet
+
+
+@dataclass(frozen=True)
+class Pretrained:
+    """A network that is ready to be applied, as `load_pretrained` returns it.
+
+    Attributes:
+        model: the module.
+        variables: its `params` and `batch_stats`.
+        transform: turns an image of any size into what the network takes.
+        class_names: what the logits stand for; None if the source does not say it.
+        config: the source's `config.json` in timm's nested form, or what it would be.
+        source: where the network comes from.
+        notes: sentences on what was taken, passed over or assumed.
+    """
+
+    model: ResNet
+    variables: dict[str, Any]
+    transform: ImageTransform
+    class_names: tuple[str, ...] | None
+    config: Mapping[str, Any]
+    source: str
+    notes: tuple[str, ...] = ()
+
+    def predict(self, image: Image.Image | np.ndarray, top: int = 5) -> list[tuple[str, float]]:
+        """Return the most probable classes of one image, by name and probability.
+
+        Args:
+            image: a Pillow image of any size and mode, or uint8 `[height, width, channels]`.
+            top: how many classes to return, at most.
+
+        Returns:
+            The classes from the most probable one on; a class without a name has its number.
+
+        Raises:
+            ValueError: if `top` is below 1, or the transform does not accept the image.
+
+        >>> from resnet_jax import BasicBlock, ResNet
+        >>> model = ResNet(BasicBlock, (1, 1, 1, 1), num_classes=2, base_planes=8)
+        >>> variables = model.init(jax.random.key(0), jnp.zeros((1, 32, 32, 3)))
+        >>> transform = ImageTransform(resize=40, crop=32)
+        >>> network = Pretrained(model, variables, transform, ("cat", "dog"), {}, "here")
+        >>> sorted(name for name, _ in network.predict(np.zeros((50, 60, 3), np.uint8)))
+        ['cat', 'dog']
+        """
+        if top < 1:
+            raise ValueError(f"`top` (={top}) must be at least 1")
+        logits = jax.jit(self.model.apply)(self.variables, self.transform(image)[None])
+        probabilities = np.asarray(jax.nn.softmax(jnp.asarray(logits[0], jnp.float32)))
+        best = np.argsort(-probabilities, kind="stable")[:top]
+        return [(self._name(index), float(probabilities[index])) for index in best]
+
+    def _name(self, index: int) -> str:
+        return str(index) if self.class_names is None else self.class_names[index]
