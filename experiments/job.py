@@ -14,8 +14,10 @@ from jax import Array
 from resnet_jax.data import IMAGENET_MEAN, IMAGENET_STD, Arrays, Dataset, Transform
 from resnet_jax.models import ResNet
 from resnet_jax.run import DataFacts, FitConfig, Task, steps_per_epoch
+from resnet_jax.storage import printable
 
 from .choices import check_choices
+from .flat import flatten
 from .options import ImageOptions, ModelOptions
 from .run_options import DeviceOptions, EvaluationOptions, RunOptions
 from .training_options import OptimizerOptions, ScheduleOptions, TrainingOptions
@@ -67,6 +69,7 @@ class Job(ABC):
             ValueError: naming the option, its value and what would work.
         """
         check_choices(self)
+        _check_texts(flatten(self))
         self.optimizer.build()
         self.training.check()
         self.schedule.check(self.training.epochs)
@@ -104,7 +107,17 @@ class Job(ABC):
 
         Args:
             dataset: the data set, whose training images have one size.
+
+        Raises:
+            ValueError: if a channel has the same value everywhere, so that its deviation is 0.
         """
+        for channel, (mean, std) in enumerate(zip(dataset.mean, dataset.std, strict=True)):
+            if std == 0:
+                raise ValueError(
+                    f"all pixels of the training images have the same value in channel {channel} "
+                    f"({255 * mean:g} of 255), and cannot be divided by their deviation, which is "
+                    "0; check the images, or name statistics of other images by --normalise"
+                )
         _, height, width, _ = dataset.train.images.shape
         return self.images.build((height, width), dataset.mean, dataset.std)
 
@@ -161,3 +174,23 @@ class Job(ABC):
             loss_fn=self.training.build(),
             variables=variables,
         )
+
+
+def _check_texts(values: Mapping[str, Any]) -> None:
+    """Raise unless every text and path can be written into the files of a run.
+
+    Args:
+        values: the options by their flat names.
+
+    Raises:
+        ValueError: for a path in another encoding.
+    """
+    for name, value in values.items():
+        for text in value if isinstance(value, tuple) else (value,):
+            try:
+                str(text).encode()
+            except UnicodeEncodeError:
+                raise ValueError(
+                    f"`{name}` (={printable(str(text))}) is not UTF-8, so that no file can keep "
+                    "it; rename it, or name a link to it"
+                ) from None

@@ -188,3 +188,36 @@ def test_mistakes(line, weights, images, capsys, tmp_path, monkeypatch):
     assert re.search(MISTAKES[line], error)
     assert output.out == ""
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("option", ["--data-dir", "--weights", "--run-dir"])
+def test_a_path_that_is_not_utf_8_is_refused_before_anything_is_read(
+    weights, images, tmp_path, capsys, option
+):
+    """The record of a run could not keep it; a link to it with another name works."""
+    odd = tmp_path / "caf\udce9"
+    target = {"--data-dir": images, "--weights": weights, "--run-dir": tmp_path / "new"}[option]
+    odd.symlink_to(target)
+    assert run(weights, images, tmp_path / "run", option, str(odd)) == 2
+    name = option[2:].replace("-", "_")
+    assert capsys.readouterr().err == (
+        f"error: `{name}` (={tmp_path}/caf\\udce9) is not UTF-8, so that no file can keep it; "
+        "rename it, or name a link to it\n"
+    )
+    assert {path.name for path in tmp_path.iterdir()} == {"caf\udce9"}
+
+
+def test_images_of_one_colour_are_named_before_training(weights, tmp_path, capsys):
+    """Their deviation is 0, by which they cannot be divided."""
+    for name in "ab":
+        (tmp_path / "grey" / name).mkdir(parents=True)
+        for index in range(10):
+            path = tmp_path / "grey" / name / f"{index}.png"
+            Image.new("L", (12, 12), 51).save(path)
+    assert run(weights, tmp_path / "grey", tmp_path / "run") == 2
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert said.startswith(
+        "error: all pixels of the training images have the same value in channel 0 (51 of 255)"
+    )
+    assert "--normalise" in said
+    assert not (tmp_path / "run").exists()
