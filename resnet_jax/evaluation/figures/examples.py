@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 
 from ..validation import class_indices
-from .names import figure_names, text_width
+from .names import SMALLEST, figure_names, text_width
 from .style import COLUMN_WIDTH, VERMILION, figure_style, new_figure
 
 _ROWS, _COLUMNS = 3, 5
@@ -50,13 +50,13 @@ def show_examples(
             )
 
     shown = min(len(floats), _ROWS * _COLUMNS)
-    names = figure_names(class_names)
-    titles = [
-        example_title(names, p, t) for p, t in zip(predicted[:shown], true[:shown], strict=True)
-    ]
-    # The longest name must fit its column.
-    longest = max(text_width(line) for title in titles for line in title.split("\n"))
-    font_size = min(7.5, 0.9 * 72 * COLUMN_WIDTH / _COLUMNS / longest)
+    titles, font_size = example_titles(
+        class_names,
+        predicted[:shown],
+        true[:shown],
+        room=0.9 * 72 * COLUMN_WIDTH / _COLUMNS,
+        largest=7.5,
+    )
 
     fig = new_figure(COLUMN_WIDTH, _HEIGHT)
     grid = fig.subplots(_ROWS, _COLUMNS)
@@ -81,15 +81,31 @@ def show_examples(
     return fig
 
 
-def example_title(class_names: Sequence[str], predicted: int, true: int) -> str:
-    """Return the two lines above an image: predicted and true class.
+def example_titles(
+    class_names: Sequence[str],
+    predicted: NDArray[np.int64],
+    true: NDArray[np.int64],
+    *,
+    room: float,
+    largest: float,
+) -> tuple[list[str], float]:
+    """Return the two lines above each image, predicted and true class, and their font size.
 
     Args:
-        class_names: names by class index.
-        predicted: predicted class index.
-        true: true class index.
+        class_names: names by class index, any text.
+        predicted: predicted class indices `[n]`.
+        true: true class indices `[n]`.
+        room: width of a column, in points, which the longest line fits.
+        largest: font size where all lines are short, in points.
     """
-    return f"P: {class_names[predicted]}\nT: {class_names[true]}"
+    marks = "P: ", "T: "
+    names = figure_names(class_names, room=room - SMALLEST * max(map(text_width, marks)))
+    titles = [
+        "\n".join(mark + names[index] for mark, index in zip(marks, pair, strict=True))
+        for pair in zip(predicted, true, strict=True)
+    ]
+    longest = max(text_width(line) for title in titles for line in title.split("\n"))
+    return titles, min(largest, room / longest)
 
 
 def pictures(images: ArrayLike) -> NDArray[np.float32]:

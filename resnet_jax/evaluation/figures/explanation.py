@@ -10,8 +10,7 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 
 from ..validation import class_indices
-from .examples import example_title, pictures
-from .names import figure_names, text_width
+from .examples import example_titles, pictures
 from .style import COLUMN_WIDTH, FONT_SIZE, VERMILION, figure_style, new_figure
 
 _COLUMNS = 4
@@ -62,10 +61,13 @@ def plot_explanations(
     heat = np.asarray(
         jax.image.resize(maps["cam"].astype(np.float32), (count, height, width), "linear")
     )
-    names = figure_names(class_names)
-    titles = [example_title(names, p, t) for p, t in zip(predicted, true, strict=True)]
-    longest = max(text_width(line) for title in titles for line in title.split("\n"))
-    font_size = min(FONT_SIZE, 0.9 * 72 * (COLUMN_WIDTH - 0.4) / _COLUMNS / longest)
+    titles, font_size = example_titles(
+        class_names,
+        predicted,
+        true,
+        room=0.9 * 72 * (COLUMN_WIDTH - 0.4) / _COLUMNS,
+        largest=FONT_SIZE,
+    )
 
     fig = new_figure(COLUMN_WIDTH, 2.75)
     grid = fig.subplots(3, _COLUMNS, squeeze=False)

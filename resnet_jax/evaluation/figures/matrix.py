@@ -15,6 +15,7 @@ from .style import COLUMN_WIDTH, FONT_SIZE, figure_style, new_figure, style_axes
 
 _COLUMN_CLASSES = 12  # largest number of classes that fits the column of a page
 _CROWDED = 30  # number of classes above which empty cells stay blank and names are vertical
+_SMALLEST = 6.0  # font size, in points, that one long name may bring the others down to
 
 
 @figure_style()
@@ -64,7 +65,6 @@ def plot_confusion_matrix(
     if class_names is None:
         class_names = [str(index) for index in range(size)]
     check_class_names(class_names, size)
-    names = figure_names(class_names)
     totals = counts.sum(axis=1, keepdims=True)
     shares = counts / np.maximum(totals, 1)
 
@@ -114,8 +114,9 @@ def plot_confusion_matrix(
         axes.set_yticks([])
     else:
         # The longest name may take two fifths of the figure.
-        longest = max(map(text_width, names))
-        tick_size = min(FONT_SIZE, 0.9 * cell, 0.4 * 72 * min(figsize) / longest)
+        room = 0.4 * 72 * min(figsize)
+        names = figure_names(class_names, room=room, smallest=_SMALLEST)
+        tick_size = min(FONT_SIZE, 0.9 * cell, room / max(map(text_width, names)))
         short = max(map(len, names)) <= 2
         rotation = 0 if short and not crowded else 90 if crowded else 45
         axes.set_xticks(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import unicodedata
 from collections.abc import Iterable
 
@@ -13,6 +14,9 @@ _LETTER = 0.6
 _LONGEST = 40 * _LETTER
 """Width of a name, in units of the font size, above which its middle is left out."""
 
+SMALLEST = 4.0
+"""Font size, in points, that a name can be read at when the figure is enlarged."""
+
 
 def text_width(text: str) -> float:
     """Estimate the width of a line of text, in units of the font size.
@@ -23,14 +27,19 @@ def text_width(text: str) -> float:
     return sum(map(_width, text))
 
 
-def figure_names(names: Iterable[str]) -> list[str]:
+def figure_names(
+    names: Iterable[str], *, room: float = math.inf, smallest: float = SMALLEST
+) -> list[str]:
     """Return names as a figure shows them.
 
     Args:
         names: any text; characters that cannot be printed are written as escapes, and long names
-            lose their middle.
+            lose their middle, so that one of them does not make the others small.
+        room: width that a name may take, in points.
+        smallest: font size at which each name must fit into that width, in points.
     """
-    shown = [_shorten(printable_name(name)) for name in names]
+    longest = min(_LONGEST, room / smallest)
+    shown = [_shorten(printable_name(name), longest) for name in names]
     report_missing("".join(shown))
     return shown
 
@@ -51,11 +60,11 @@ def _width(char: str) -> float:
     return 1.0 if unicodedata.east_asian_width(char) in "WF" else _LETTER
 
 
-def _shorten(name: str) -> str:
+def _shorten(name: str, longest: float) -> str:
     """Leave out the middle of a long name: names often differ at their ends."""
-    if text_width(name) <= _LONGEST:
+    if text_width(name) <= longest:
         return name
-    half = (_LONGEST - _LETTER) / 2
+    half = (longest - _LETTER) / 2
     return f"{_beginning(name, half)}…{_beginning(name[::-1], half)[::-1]}"
 
 

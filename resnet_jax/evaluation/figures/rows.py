@@ -33,8 +33,9 @@ def plot_image_rows(rows: Mapping[str, ArrayLike]) -> Figure:
     figure.subplots_adjust(
         left=_LABEL / _WIDTH, right=0.995, top=0.99, bottom=0.01, wspace=0.06, hspace=0.06
     )
-    names = figure_names(rows)
-    font_size = min(FONT_SIZE, 0.95 * 72 * _LABEL / max(map(text_width, names)))
+    room = 0.95 * 72 * _LABEL
+    names = figure_names(rows, room=room)
+    font_size = min(FONT_SIZE, room / max(map(text_width, names)))
     for cells, name, row in zip(grid, names, images, strict=True):
         for axes in cells[len(row) :]:
             axes.set_axis_off()
