@@ -10,7 +10,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from resnet_jax.data import DATASETS, Transform
+from resnet_jax.data import DATASETS, ImageTransform, Transform
 from resnet_jax.models import ResNet
 from resnet_jax.run import CheckpointChoice, DataFacts, RunError, RunFolder
 
@@ -46,6 +46,18 @@ class Run:
     variables: Mapping[str, Any]
     data: DataFacts
     transform: Transform
+
+    @property
+    def image_transform(self) -> ImageTransform:
+        """The same for images of any size, which are resized as the run's own images were."""
+        side, _ = self.transform.resized
+        return ImageTransform(
+            resize=side,
+            crop=self.transform.crop,
+            crop_mode="squash",
+            mean=self.transform.mean,
+            std=self.transform.std,
+        )
 
     @property
     def origin(self) -> str:

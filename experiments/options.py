@@ -31,11 +31,13 @@ if TYPE_CHECKING:
     DatasetName = str
     Stem = str
     Variant = str
+    VariantOrAuto = str
 else:
     # The rows of the tables, so that a new one needs no edit here.
     DatasetName = Literal[tuple(DATASETS)]
     Stem = Literal[tuple(STEMS)]
     Variant = Literal[tuple(VARIANTS)]
+    VariantOrAuto = Literal[("auto", *VARIANTS)]
 
 DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
 

@@ -1,15 +1,16 @@
-"""Classify image files with the network of a run.
+"""Classify image files with the network of a run, or with weights of elsewhere.
 
     python -m experiments.predict --run runs/cifar_resnet34 photo.jpg folder/of/images
+    python -m experiments.predict --weights timm/resnet50.a1_in1k photo.jpg
 
 Images may have any size, and be grey, RGB or transparent: each is resized, cropped in the middle
-and normalised as the run's test images were. A folder stands for every image file in it, at any
-depth; - reads further paths from standard input, one a line, or with --null as find -print0 writes
-them.
+and normalised as the run's test images were, or as the weights were tested. A folder stands for
+every image file in it, at any depth; - reads further paths from standard input, one a line, or with
+--null as find -print0 writes them.
 
-Standard error names the checkpoint, what was passed over in folders, and each image that cannot be
-read; the others go on. Exit codes: 0 done, 1 done except for images that could not be read, 2 an
-error that you can mend, 141 nobody reads the output any more.
+Standard error names the checkpoint, or the weights and their transform, what was passed over in
+folders, and each image that cannot be read; the others go on. Exit codes: 0 done, 1 done except for
+images that could not be read, 2 an error that you can mend, 141 nobody reads the output any more.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import math
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -27,13 +28,12 @@ import numpy as np
 import tyro
 
 from resnet_jax.data import MAX_PIXELS, ImageFileError, find_images, read_images
-from resnet_jax.run import CheckpointChoice
 from resnet_jax.storage import one_line, printable
 
 from . import cli
 from .choices import check_choices
 from .compile_cache import keep_compiled
-from .load_run import Run, open_run
+from .network import Network, NetworkOptions, describe
 from .streams import tell
 
 STDIN = Path("-")
@@ -45,10 +45,7 @@ class Options:
 
     images: tyro.conf.Positional[tuple[Path, ...]]
     """Image files, folders, or - for paths from standard input."""
-    run: Path
-    """The run folder."""
-    checkpoint: CheckpointChoice = "best"
-    """Checkpoint of the best epoch by validation accuracy, or the last one."""
+    network: NetworkOptions = field(default_factory=NetworkOptions)
     top_k: int = 5
     """Classes to show for each image, the most probable first; no more than there are."""
     format: Literal["table", "jsonl"] = "table"
@@ -69,6 +66,7 @@ class Options:
             ValueError: naming the option, its value and what would work.
         """
         check_choices(self)
+        self.network.check()
         if not self.images:
             raise ValueError("`images` is empty; give image files, folders, or - for a list")
         for name in ("top_k", "batch_size"):
@@ -91,7 +89,7 @@ class Prediction(NamedTuple):
 
 
 def predict(
-    run: Run,
+    network: Network,
     paths: Sequence[Path],
     *,
     top_k: int = 5,
@@ -101,7 +99,7 @@ def predict(
     """Classify image files in their order, with one compilation.
 
     Args:
-        run: a run of `open_run`.
+        network: the network.
         paths: image files.
         top_k: classes of each prediction.
         batch_size: images at a time.
@@ -110,23 +108,31 @@ def predict(
     Yields:
         The prediction for each path, or what is wrong with the file.
     """
-    from resnet_jax.evaluation import FlipAveraged, predict_logits
+    from resnet_jax.evaluation import predict_logits
 
-    side, _ = run.transform.resized
-    # The files are resized as they are read, by the same filter as on the device.
-    center = replace(run.transform, source=(side, side)).center
-    model = FlipAveraged(run.model) if run.config.get("flip_test") else run.model
+    # Compiled for each new object, so that one must serve all batches.
+    transform, normalise = network.transform, network.normalise
     batch_size = min(batch_size, max(1, len(paths)))
     for start in range(0, len(paths), batch_size):
         batch = paths[start : start + batch_size]
-        read = read_images(batch, channels=len(run.data.mean), side=side, max_pixels=max_pixels)
+        read = read_images(
+            batch,
+            channels=network.channels,
+            side=transform.crop,
+            resize=transform.pixels,
+            max_pixels=max_pixels,
+        )
         images = [image for image in read if isinstance(image, np.ndarray)]
         results: Iterator[list[tuple[str, float]]] = iter(())
         if images:
             logits = predict_logits(
-                model, run.variables, np.stack(images), center, batch_size=batch_size
+                network.model,
+                network.variables,
+                np.stack(images),
+                normalise,
+                batch_size=batch_size,
             )
-            results = iter([_top(row, run.data.class_names, top_k) for row in logits])
+            results = iter([_top(row, network.class_names, top_k) for row in logits])
         for path, image in zip(batch, read, strict=True):
             if isinstance(image, ImageFileError):
                 yield image
@@ -215,14 +221,17 @@ def work(options: Options) -> int:
     paths = _find(options.images, null=options.null)
     if options.compile_cache:
         keep_compiled()
-    run = open_run(options.run, options.checkpoint)
-    tell(run.origin)
+    network = options.network.build()
+    tell(network.origin)
+    if options.network.run is None:
+        for line in (*network.notes, describe(network.transform)):
+            tell(line)
     failures = 0
 
     def readable() -> Iterator[Prediction]:
         nonlocal failures
         results = predict(
-            run,
+            network,
             paths,
             top_k=options.top_k,
             batch_size=options.batch_size,

@@ -15,9 +15,12 @@ import pytest
 from PIL import Image
 from sklearn.datasets import load_digits
 from tiny_runs import BEST, LAST
+from tiny_weights import DESCRIPTIONS, write_images, write_weights
 
+import resnet_jax as rj
 from experiments import predict
 from experiments.load_run import open_run
+from experiments.network import network_of
 from resnet_jax.data import Transform
 
 
@@ -81,10 +84,10 @@ def test_json_lines(tiny, images, capsys, options, step):
 
 
 def test_one_compilation_serves_every_batch(tiny, images, caplog):
-    run = open_run(tiny.folder)
+    network = network_of(open_run(tiny.folder))
     paths = [images / f"{index}.png" for index in (0, 1, 2, 3, 4, 6)]
     with jax.log_compiles():
-        predictions = predict.predict(run, paths, batch_size=4)
+        predictions = predict.predict(network, paths, batch_size=4)
         first = list(itertools.islice(predictions, 4))
         assert "Finished XLA compilation" in caplog.text
         caplog.clear()
@@ -206,7 +209,7 @@ def test_nothing_can_be_read(tiny, images, capsys):
 
 def test_all_classes_and_no_more(tiny, images):
     paths = [images / f"{index}.png" for index in (0, 3, 4)]
-    for prediction in predict.predict(open_run(tiny.folder), paths, top_k=99):
+    for prediction in predict.predict(network_of(open_run(tiny.folder)), paths, top_k=99):
         names, shares = zip(*prediction.classes, strict=True)
         assert sorted(names) == list("0123456789")
         assert sum(shares) == pytest.approx(1)
@@ -219,11 +222,65 @@ def test_the_mirror_image_counts_where_it_did_in_the_test(tiny, images, tmp_path
     with Image.open(images / "3.png") as image:
         image.transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(mirrored, format="PNG")
     paths = [images / "3.png", mirrored, images / "3.png"]
-    plain, other, _ = (dict(p.classes) for p in predict.predict(run, paths, top_k=10))
-    averaged = dict(next(predict.predict(flipped, paths, top_k=10)).classes)
+    plain, other, _ = (dict(p.classes) for p in predict.predict(network_of(run), paths, top_k=10))
+    averaged = dict(next(predict.predict(network_of(flipped), paths, top_k=10)).classes)
     means = {name: np.sqrt(plain[name] * other[name]) for name in plain}
     total = sum(means.values())
     assert averaged == pytest.approx({n: mean / total for n, mean in means.items()}, abs=1e-5)
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("weights")
+    write_weights(folder / "named")
+    write_weights(folder / "unnamed", names=False)
+    write_images(folder / "photos", {"some": 3})
+    return folder
+
+
+def test_weights_without_a_run_folder(weights, capsys):
+    """Names, and the transform of the weights; both can be given by hand."""
+    line = [str(weights / "photos"), "--format", "jsonl", "--no-compile-cache"]
+    assert predict.main(["--weights", str(weights / "named"), *line]) == 0
+    output = capsys.readouterr()
+    found = [json.loads(line) for line in output.out.splitlines()]
+    assert output.err.splitlines()[0] == f"weights of {weights}/named"
+    assert "24 px in the middle" in output.err
+    pretrained = rj.load_pretrained(weights / "named")
+    assert len(found) == 3
+    for row in found:
+        with Image.open(row["image"]) as image:
+            wanted = pretrained.predict(image)
+        assert [p["class"] for p in row["predictions"]] == [name for name, _ in wanted]
+        assert {p["class"] for p in row["predictions"]} <= set(DESCRIPTIONS)
+        shares = [p["probability"] for p in row["predictions"]]
+        assert shares == pytest.approx([share for _, share in wanted], abs=1e-5)
+
+    options = ["--size", "32", "--interpolation", "bilinear", "--dtype", "float32"]
+    assert predict.main(["--weights", str(weights / "unnamed"), *line, *options]) == 0
+    output = capsys.readouterr()
+    other = [json.loads(line) for line in output.out.splitlines()]
+    assert {p["class"] for row in other for p in row["predictions"]} <= set("0123456")
+    assert "resized to 40 px (bilinear), 32 px in the middle" in output.err
+    assert [row["predictions"][0]["probability"] for row in other] != pytest.approx(
+        [row["predictions"][0]["probability"] for row in found], abs=1e-4
+    )
+
+
+def test_a_weight_file_needs_its_variant(weights, capsys):
+    line = ["--weights", str(weights / "named" / "model.safetensors"), str(weights / "photos")]
+    assert predict.main(line) == 2
+    assert re.search("give `variant`", capsys.readouterr().err)
+    assert predict.main([*line, "--variant", "resnet18"]) == 2
+    (error,) = capsys.readouterr().err.splitlines()
+    assert re.match("error: .*do not fit|error: .*missing|error: .*shape", error)
+
+
+def test_weights_or_a_run(tiny, images, weights, capsys):
+    assert predict.main([str(images / "0.png")]) == 2
+    assert "neither `weights` nor `run` is given" in capsys.readouterr().err
+    assert run(tiny, images / "0.png", "--weights", weights / "named") == 2
+    assert "are both given; leave one out" in capsys.readouterr().err
 
 
 MISTAKES = {
