@@ -10,6 +10,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from ..storage import one_line
+from .class_names import check_names
 
 
 class DatasetError(ValueError):
@@ -99,6 +100,9 @@ class Dataset:
         std: standard deviation of each channel, as a fraction of the full scale.
         fingerprint: 64 hexadecimal digits that change with the name, any pixel, any label or the
             order of the examples.
+
+    Raises:
+        ValueError: if a class name is no text, has no UTF-8, or is the name of another class.
     """
 
     name: str
@@ -108,6 +112,9 @@ class Dataset:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     fingerprint: str
+
+    def __post_init__(self) -> None:
+        check_names(self.class_names)
 
 
 def array_digest(array: np.ndarray) -> str:

@@ -10,6 +10,7 @@ from typing import Protocol
 
 from ..storage import expand_user
 from .base import Dataset, DatasetError, Parts, combined_digest
+from .class_names import check_names
 from .sources.archives import CIFAR10_ARCHIVES, CIFAR100_ARCHIVES
 from .sources.cifar import Cifar
 from .sources.digits import load_digits
@@ -50,6 +51,9 @@ class DatasetSpec:
         mean: mean of each channel, as a fraction of the full scale.
         std: standard deviation of each channel, as a fraction of the full scale.
         load: reads its images.
+
+    Raises:
+        ValueError: if a class name is no text, has no UTF-8, or is the name of another class.
     """
 
     class_names: tuple[str, ...]
@@ -57,6 +61,9 @@ class DatasetSpec:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     load: Loader
+
+    def __post_init__(self) -> None:
+        check_names(self.class_names)
 
 
 _CIFAR10_NAMES = "airplane automobile bird cat deer dog frog horse ship truck"

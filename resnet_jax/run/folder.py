@@ -140,7 +140,7 @@ class RunFolder(RunFiles):
                 `fit` compares checkpoints.
 
         Raises:
-            ValueError: if JSON cannot hold the options; nothing is made.
+            ValueError: if JSON cannot hold the options or the data's facts; nothing is made.
             RunFolderError: if another run uses the folder, or it cannot be written to.
             IdentityError: if the run that is resumed is another one.
         """
@@ -148,6 +148,7 @@ class RunFolder(RunFiles):
             return
         if not self._depth:
             raise RuntimeError("enter the run folder as a context before `begin`")
+        facts = None if data is None else to_plain(data._asdict(), "data")
         self._begun, self.config = True, to_plain(config or {}, "config", nan=True)
         if self.resume and self.checkpoints.steps:
             return
@@ -162,8 +163,8 @@ class RunFolder(RunFiles):
                     self.check()  # Another run may have come before.
                 # The options come first, for a run that is killed right after them can resume.
                 self.confirm()
-                if data is not None:
-                    write_json(self.data_path, data._asdict())
+                if facts is not None:
+                    write_json(self.data_path, facts)
 
     def confirm(self) -> None:
         """Write the options of this run, which is known by now to be the folder's own."""

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from resnet_jax.data import Arrays, DatasetError, Parts, array_digest
+from resnet_jax.data import Arrays, Dataset, DatasetError, DatasetSpec, Parts, array_digest
 from resnet_jax.data.base import combined_digest
 
 IMAGES = np.zeros((3, 2, 2, 1), np.uint8)
@@ -26,6 +26,33 @@ def test_arrays_know_their_length():
 def test_arrays_of_another_kind_are_refused(images, labels, message):
     with pytest.raises(ValueError, match=message):
         Arrays(images, labels)
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (
+            ("cat", "do\udce7"),
+            r"`class_names` has 'do\\udce7', which is not UTF-8; rename the class",
+        ),
+        (("cat", "cat"), "`class_names` has 'cat' twice; each class needs a name of its own"),
+        (("e\u0301", "é"), "`class_names` has .* twice, in different Unicode forms"),
+        (("cat", 7), r"`class_names` has 7 \(a int\), which is not a text"),
+        ("cat", r"`class_names` \(='cat'\) must be a tuple of names"),
+    ],
+)
+@pytest.mark.parametrize("door", ["dataset", "row"])
+def test_names_that_no_report_can_keep_are_refused(names, message, door):
+    """Before anything is loaded or trained."""
+    arrays = Arrays(IMAGES, LABELS)
+    kind, fields = {
+        "row": (DatasetSpec, {"side": 2, "load": None}),
+        "dataset": (Dataset, {"name": "x", "train": arrays, "test": arrays, "fingerprint": "0"}),
+    }[door]
+    with pytest.raises(ValueError, match=message) as error:
+        kind(class_names=names, mean=(0.5,), std=(0.5,), **fields)
+    str(error.value).encode()
+    assert "\n" not in str(error.value)
 
 
 def test_digest_sees_contents_order_shape_and_type():

@@ -159,6 +159,16 @@ def test_another_run_came_before(tmp_path):
             late.begin(CONFIG)
 
 
+def test_class_names_that_are_not_utf_8_are_refused_before_anything_is_made(tmp_path):
+    data = DataFacts(("cat", "do\udce7"), 8, (0.5,), (0.5,))
+    with (
+        RunFolder(tmp_path / "run") as folder,
+        pytest.raises(ValueError, match=r"data\['class_names'\]\[1\] is 'do\\udce7', which UTF-8"),
+    ):
+        folder.begin(CONFIG, data=data)
+    assert not folder.path.exists()
+
+
 def test_begin_outside_of_the_context(tmp_path):
     with pytest.raises(RuntimeError, match="enter the run folder as a context before `begin`"):
         RunFolder(tmp_path / "run").begin(CONFIG)

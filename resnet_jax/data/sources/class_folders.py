@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import unicodedata
 from pathlib import Path
 from typing import NamedTuple
 
 from ...storage import printable, printable_name
 from ..base import DatasetError
+from ..class_names import is_utf_8, same_name
 from ..image_formats import SUFFIXES
 from ..image_search import BROKEN, HIDDEN, REPEATED, FoundImages, find_images, is_system_name
 
@@ -103,7 +103,7 @@ def find_classes(folders: list[Path]) -> dict[str, ClassFiles]:
     by_name: dict[str, Path] = {}
     by_place: dict[str, Path] = {}
     for path in folders:
-        if not _is_utf_8(path.name):
+        if not is_utf_8(path.name):
             raise DatasetError(
                 f"the name of the class folder {printable(str(path))} is no UTF-8; rename it"
             )
@@ -123,15 +123,6 @@ def find_classes(folders: list[Path]) -> dict[str, ClassFiles]:
     return {path.name: ClassFiles.of(find_images(path)) for path in folders}
 
 
-def same_name(name: str) -> str:
-    """Return what two Unicode forms of a name have in common: its composed form (NFC).
-
-    Args:
-        name: the name.
-    """
-    return unicodedata.normalize("NFC", name)
-
-
 def merge(target: PassedOver, *others: PassedOver) -> None:
     """Add what was passed over in other places.
 
@@ -142,11 +133,3 @@ def merge(target: PassedOver, *others: PassedOver) -> None:
     for other in others:
         for kind, paths in other.items():
             target.setdefault(kind, []).extend(paths)
-
-
-def _is_utf_8(name: str) -> bool:
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return False
-    return True

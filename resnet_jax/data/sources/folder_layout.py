@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from ...storage import printable, printable_name
 from ..base import DatasetError
+from ..class_names import same_name
 from ..image_formats import SUFFIXES
 from ..image_search import UNREADABLE, find_images, summarise
 from .class_folders import (
@@ -17,7 +18,6 @@ from .class_folders import (
     find_classes,
     list_folders,
     merge,
-    same_name,
 )
 from .part_names import PARTS, part_of
 
