@@ -10,8 +10,8 @@ from pathlib import Path
 
 from ..models import WeightsError
 from ..storage import expand_user
-from .hub import hub_files
-from .weights import CONFIG, NAMES, PREPROCESSOR, SINGLE, find_weights
+from .hub import HubFiles
+from .weights import CONFIG, PREPROCESSOR, SINGLE, find_weights
 
 _REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*(@[\w./-]+)?")
 _HUB = ("hf-hub:", "hf_hub:")
@@ -79,23 +79,32 @@ def _local(path: Path, notes: tuple[str, ...] = ()) -> Source:
     def find(name: str) -> Path | None:
         return path / name if (path / name).is_file() else None
 
-    return _of_folder(str(path), find, notes)
+    return _source(str(path), find_weights(find), find(CONFIG), find, notes)
 
 
 def _on_hub(text: str) -> Source:
-    """Return the files of a repository, which `hub_files` fetches."""
+    """Return the files of a repository, fetched or in the cache."""
     if not _REPOSITORY.fullmatch(text):
         raise WeightsError(f"`source` (={text!r:.80}) must be 'hf-hub:owner/name[@revision]'")
     repository, _, revision = text.partition("@")
-    find, name = hub_files(repository, revision or None, (CONFIG, *NAMES))
-    return _of_folder(name, find, ())
+    files = HubFiles(repository, revision or None)
+    weights = find_weights(files.find)
+    if not weights and files.unreached is not None:
+        raise files.unreached
+    return _source(files.name, weights, files.config, files.find, ())
 
 
-def _of_folder(name: str, find: Callable[[str], Path | None], notes: tuple[str, ...]) -> Source:
-    weights = find_weights(find)
+def _source(
+    name: str,
+    weights: list[Path],
+    config: Path | None,
+    find: Callable[[str], Path | None],
+    notes: tuple[str, ...],
+) -> Source:
+    """Return the files of a folder, or raise if it has no weights."""
     if not weights:
         raise WeightsError(
             f"`source` (={name}) has no weights; it must hold {' or '.join(SINGLE)}, or the index "
             "and the files of one of them"
         )
-    return Source(name, weights, find(CONFIG), find(PREPROCESSOR), notes)
+    return Source(name, weights, config, find(PREPROCESSOR), notes)
