@@ -103,9 +103,14 @@ MISTAKES = (
     ),
     Mistake(
         OverflowError,
-        # The number of pixels in a batch, by which a mean is divided, has more than 32 bits.
+        # The number of pixels in a batch, by which a mean is divided, has more than 32 bits;
+        # less memory (--remat) leaves it as it is.
         _containing("overflow was encountered while parsing an argument to a jitted"),
-        lambda error: f"a batch has too many pixels; {SAVE_MEMORY}",
+        lambda error: (
+            "a batch has 2^31 pixels or more, which batch normalisation cannot count; try a "
+            "smaller `batch_size`, more `accumulate_steps` (--accumulate-steps), or images of a "
+            "smaller `resize`"
+        ),
     ),
     Mistake(RuntimeError, _finding_no_backend, _no_backend),
     Mistake(AssertionError, _finding_no_backend, _no_backend),
