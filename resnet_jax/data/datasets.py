@@ -11,8 +11,7 @@ from typing import Protocol
 from ..storage import expand_user
 from .base import Dataset, DatasetError, Parts, combined_digest
 from .class_names import check_names
-from .sources.archives import CIFAR10_ARCHIVES, CIFAR100_ARCHIVES
-from .sources.cifar import Cifar
+from .sources.cifar import CIFAR10_NAMES, CIFAR100_NAMES, load_cifar10, load_cifar100
 from .sources.digits import load_digits
 from .sources.fashion import FashionMnist
 
@@ -66,36 +65,23 @@ class DatasetSpec:
         check_names(self.class_names)
 
 
-_CIFAR10_NAMES = "airplane automobile bird cat deer dog frog horse ship truck"
-_CIFAR100_NAMES = """
-apple aquarium_fish baby bear beaver bed bee beetle bicycle bottle
-bowl boy bridge bus butterfly camel can castle caterpillar cattle
-chair chimpanzee clock cloud cockroach couch crab crocodile cup dinosaur
-dolphin elephant flatfish forest fox girl hamster house kangaroo keyboard
-lamp lawn_mower leopard lion lizard lobster man maple_tree motorcycle mountain
-mouse mushroom oak_tree orange orchid otter palm_tree pear pickup_truck pine_tree
-plain plate poppy porcupine possum rabbit raccoon ray road rocket
-rose sea seal shark shrew skunk skyscraper snail snake spider
-squirrel streetcar sunflower sweet_pepper table tank telephone television tiger tractor
-train trout tulip turtle wardrobe whale willow_tree wolf woman worm
-"""
 _FASHION_NAMES = "T-shirt/top,Trouser,Pullover,Dress,Coat,Sandal,Shirt,Sneaker,Bag,Ankle boot"
 
 DATASETS: Mapping[str, DatasetSpec] = MappingProxyType(
     {
         "cifar10": DatasetSpec(
-            class_names=tuple(_CIFAR10_NAMES.split()),
+            class_names=CIFAR10_NAMES,
             side=32,
             mean=(0.4914, 0.4822, 0.4465),
             std=(0.2023, 0.1994, 0.2010),
-            load=Cifar(CIFAR10_ARCHIVES, others=CIFAR100_ARCHIVES),
+            load=load_cifar10,
         ),
         "cifar100": DatasetSpec(
-            class_names=tuple(_CIFAR100_NAMES.split()),
+            class_names=CIFAR100_NAMES,
             side=32,
             mean=(0.5071, 0.4865, 0.4409),
             std=(0.2673, 0.2564, 0.2762),
-            load=Cifar(CIFAR100_ARCHIVES, others=CIFAR10_ARCHIVES),
+            load=load_cifar100,
         ),
         "fashion_mnist": DatasetSpec(
             class_names=tuple(_FASHION_NAMES.split(",")),
@@ -126,16 +112,19 @@ def load_dataset(
 ) -> Dataset:
     """Load a data set into memory, in the order of its source.
 
-    - `cifar10`, `cifar100`: prepared once with TFDS, from `archive` or else from the download, and
-      kept in `data_dir`; later starts read the decoded arrays from there and verify them.
+    - `cifar10`, `cifar100`: read once from `archive`, from what `data_dir` holds, or else from the
+      download, and kept as arrays in `data_dir`; later starts read those and verify them. The
+      source may be the authors' archive, its files (extracted, or in a `.zip` or `.tar`), Hugging
+      Face's parquet files, TFDS's array_record files, or an image folder `train/<class>/…`,
+      `test/<class>/…`; it is known by its contents.
     - `fashion_mnist`: the four `.gz` files of the folder `archive` or `data_dir`; without either,
       of the default data folder or Debian's package.
     - `digits`: scikit-learn's, which needs neither a folder nor a download.
 
     Args:
         name: a key of `datasets`.
-        archive: a local copy of the source. For CIFAR the `.tar.gz` of the binary or the Python
-            version; for Fashion-MNIST the folder of its files.
+        archive: a local copy of the source: a file or folder. For Fashion-MNIST the folder of its
+            files.
         data_dir: folder for data; `default_data_dir()` if None.
         datasets: the data sets to choose from.
 

@@ -7,6 +7,7 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -81,18 +82,57 @@ def decode(path: Path, mode: str, max_pixels: int) -> Image.Image:
     Raises:
         ImageFileError: if it is missing or damaged, of another kind, or too large.
     """
+    return _open(path, max_pixels, partial(_load, mode=mode))
+
+
+def decode_bytes(
+    data: bytes,
+    name: str,
+    mode: str,
+    *,
+    max_pixels: int = MAX_PIXELS,
+    least: Callable[[int, int], tuple[int, int]] | None = None,
+) -> Image.Image:
+    """Decode an encoded image as `decode` does a file, without Pillow's settings being changed.
+
+    Args:
+        data: the contents of an image file.
+        name: what messages call it; its suffix counts as that of a file does.
+        mode: `L` or `RGB`.
+        max_pixels: most pixels that it may have.
+        least: returns the width and height that suffice, by those of the upright image. A JPEG
+            file is then decoded at 1/2, 1/4 or 1/8 of its size if the result is not smaller than
+            that: faster, and to other pixels. None decodes whole images.
+
+    Raises:
+        ImageFileError: if it is damaged, of another kind, or too large.
+    """
 
     def load(image: Image.Image, depth: Depth) -> Image.Image:
-        image.load()
-        plain = to_8_bits(image, depth, mode)
-        turn = _TURNS.get(_orientation(image))
-        return plain if turn is None else plain.transpose(turn)
+        if least is not None and image.format == "JPEG":
+            sideways = _orientation(image) >= 5
+            size = least(*(image.size[::-1] if sideways else image.size))
+            image.draft(None, size[::-1] if sideways else size)
+        return _load(image, depth, mode)
 
-    return _open(path, max_pixels, load)
+    return _open(Path(name), max_pixels, load, data)
 
 
-def _open(path: Path, max_pixels: int, use: Callable[[Image.Image, Depth], Result]) -> Result:
-    """Open a file and return what `use` makes of it; every error names the file."""
+def _load(image: Image.Image, depth: Depth, mode: str) -> Image.Image:
+    """Return the pixels of an open image, upright."""
+    image.load()
+    plain = to_8_bits(image, depth, mode)
+    turn = _TURNS.get(_orientation(image))
+    return plain if turn is None else plain.transpose(turn)
+
+
+def _open(
+    path: Path,
+    max_pixels: int,
+    use: Callable[[Image.Image, Depth], Result],
+    data: bytes | None = None,
+) -> Result:
+    """Open a file, or its contents, and return what `use` makes of it; every error names it."""
     name = printable(str(path))
 
     def attempt(source: Path | io.BytesIO) -> Result:
@@ -105,16 +145,16 @@ def _open(path: Path, max_pixels: int, use: Callable[[Image.Image, Depth], Resul
             return use(image, depth_of(image))
 
     try:
-        if not path.is_file():
+        if data is None and not path.is_file():
             kind = "a folder" if path.is_dir() else "not a file" if path.exists() else "missing"
             raise ImageFileError(f"{name} is {kind}")
         try:
-            return attempt(path)
+            return attempt(path if data is None else io.BytesIO(data))
         except ImageFileError:
             raise
         except ValueError:
             # So Pillow refuses long texts, too.
-            shorter = without_text(path.read_bytes())
+            shorter = without_text(path.read_bytes() if data is None else data)
             if shorter is None:
                 raise
             return attempt(io.BytesIO(shorter))

@@ -1,12 +1,17 @@
-"""A progress bar for the slow parts of preparing a data set."""
+"""Progress of the slow parts of preparing a data set."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from ..storage import printable
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+_PLAIN_LINES = 10
 
 
 class Advance(Protocol):
@@ -27,23 +32,75 @@ def progress_bar(label: str, total: int | None) -> Iterator[Advance]:
     Yields:
         A function to call with the number of units done since its last call.
     """
+    with _bar(label, total, 0, in_bytes=False) as advance:
+        yield advance
+
+
+@contextmanager
+def byte_progress(label: str, total: int | None, done: int) -> Iterator[Advance]:
+    """Show how many bytes are done and how fast, as `progress_bar` does.
+
+    Where there is no terminal, a line follows at every tenth of the total.
+
+    Args:
+        label: what is being done, in any text; nothing in it is markup.
+        total: number of bytes, or None if unknown.
+        done: number of bytes that are there already.
+
+    Yields:
+        A function to call with the number of bytes done since its last call.
+    """
+    with _bar(label, total, done, in_bytes=True) as advance:
+        yield advance
+
+
+@contextmanager
+def _bar(label: str, total: int | None, done: int, *, in_bytes: bool) -> Iterator[Advance]:
     from rich.console import Console  # slow to import, and most starts show no bar
-    from rich.text import Text
 
     console = Console(stderr=True)
     label = printable(label, console.encoding)
     if not console.is_terminal:
-        console.print(Text(label), soft_wrap=True)
-        yield lambda amount, /: None
+        _print(console, label)
+        yield _tenths(console, total, done) if in_bytes and total else lambda amount, /: None
         return
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import (
+        BarColumn,
+        DownloadColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+        TransferSpeedColumn,
+    )
 
     columns = (
         TextColumn("{task.description}", markup=False),
         BarColumn(),
+        *((DownloadColumn(), TransferSpeedColumn()) if in_bytes else ()),
         TextColumn("{task.percentage:>3.0f} %"),
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task(label, total=total)
+        task = progress.add_task(label, total=total, completed=done)
         yield lambda amount, /: progress.advance(task, amount)
+
+
+def _tenths(console: Console, total: int, done: int) -> Advance:
+    """Return a function that prints a line whenever another tenth of the total is done."""
+    count, shown = done, done * _PLAIN_LINES // total
+
+    def advance(amount: int, /) -> None:
+        nonlocal count, shown
+        count += amount
+        now = count * _PLAIN_LINES // total
+        if now > shown:
+            shown = now
+            _print(console, f"  {count / 1e6:.1f} of {total / 1e6:.1f} MB")
+
+    return advance
+
+
+def _print(console: Console, line: str) -> None:
+    from rich.text import Text
+
+    console.print(Text(line), soft_wrap=True)

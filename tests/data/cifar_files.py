@@ -9,7 +9,6 @@ import tarfile
 import numpy as np
 
 from resnet_jax.data import DATASETS
-from resnet_jax.data.sources.cifar import Cifar
 
 from .file_server import NOBODY
 
@@ -29,10 +28,19 @@ class CifarFiles:
         stem = "cifar-10" if name == "cifar10" else "cifar-100"
         self.binary = folder / f"{stem}-binary.tar.gz"
         self.python = folder / f"{stem}-python.tar.gz"
-        write_tar(self.binary, self._binary_members())
-        write_tar(self.python, self._python_members())
-        self.archives = admit(name, self.binary, self.python)
-        self.datasets = datasets_with(name, self.archives, server=server)
+        write_tar(self.binary, self.binary_members())
+        write_tar(self.python, self.python_members())
+        digests = tuple(md5(data) for data in self.python_members().values())
+        self.sizes = (sum(sizes[:-1]), sizes[-1])
+        self.loader = loader_with(
+            name,
+            python=self.python,
+            binary=self.binary,
+            sizes=self.sizes,
+            digests=digests,
+            server=server,
+        )
+        self.datasets = datasets_with(name, self.loader)
 
     @property
     def train_images(self):
@@ -50,7 +58,7 @@ class CifarFiles:
     def test_labels(self):
         return self.labels[-1]
 
-    def _binary_members(self):
+    def binary_members(self):
         if self.name == "cifar10":
             names = [f"cifar-10-batches-bin/data_batch_{i}.bin" for i in range(1, 6)]
             names.append("cifar-10-batches-bin/test_batch.bin")
@@ -67,7 +75,7 @@ class CifarFiles:
             members[name] = rows.tobytes()
         return members
 
-    def _python_members(self):
+    def python_members(self):
         if self.name == "cifar10":
             names = [f"cifar-10-batches-py/data_batch_{i}" for i in range(1, 6)]
             names.append("cifar-10-batches-py/test_batch")
@@ -130,17 +138,30 @@ def write_tar(path, members):
             tar.addfile(info, io.BytesIO(data))
 
 
-def admit(name, binary=None, python=None):
-    """The archives of a data set, with files' checksums in the place of the published ones."""
-    return tuple(
-        archive
-        if path is None
-        else dataclasses.replace(archive, md5=hashlib.md5(path.read_bytes()).hexdigest())
-        for archive, path in zip(DATASETS[name].load.archives, (binary, python), strict=True)
+def md5(data):
+    return f"md5:{hashlib.md5(data).hexdigest()}"
+
+
+def loader_with(
+    name, *, python=None, binary=None, sizes=None, digests=None, urls=None, server=NOBODY
+):
+    """A loader of a data set that knows files of the tests in the place of the published ones."""
+    load = DATASETS[name].load
+    archives = tuple(
+        dataclasses.replace(
+            archive,
+            digest=archive.digest if path is None else md5(path.read_bytes()),
+            size=None,
+            urls=urls or (f"{server}{archive.name}",),
+        )
+        for archive, path in zip(load.forms.archives, (python, binary), strict=True)
     )
+    pickled, *others = load.forms.layouts
+    pickled = dataclasses.replace(pickled, digests=digests or pickled.digests)
+    forms = dataclasses.replace(load.forms, archives=archives, layouts=(pickled, *others))
+    return dataclasses.replace(load, sizes=sizes or load.sizes, forms=forms, downloads=archives[:1])
 
 
-def datasets_with(name, archives, server=NOBODY):
-    """The registry, with these archives in the row of a data set, and another server."""
-    loader = Cifar(archives, server=server)
+def datasets_with(name, loader):
+    """The registry, with this loader in the row of a data set."""
     return {**DATASETS, name: dataclasses.replace(DATASETS[name], load=loader)}

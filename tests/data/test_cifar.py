@@ -1,6 +1,6 @@
 """From archive to arrays and back again from the cache, and what happens without a network."""
 
-import json
+import dataclasses
 import multiprocessing
 import resource
 import shutil
@@ -10,7 +10,7 @@ import pytest
 
 from resnet_jax.data import DATASETS, DatasetError, load_dataset
 
-from .cifar_files import CifarFiles, admit, datasets_with
+from .cifar_files import CifarFiles, datasets_with, loader_with
 from .file_server import NOBODY
 
 
@@ -47,7 +47,6 @@ def test_second_start_reads_the_arrays_alone(cifar, tmp_path, server):
     files = cifar()
     first = load(files, tmp_path / "d", files.binary)
     files.binary.unlink()
-    shutil.rmtree(tmp_path / "d" / "cifar10")
     second = load(files, tmp_path / "d")
     assert same(second, files)
     assert second.fingerprint == first.fingerprint
@@ -69,25 +68,12 @@ def test_damaged_arrays_are_made_anew_with_a_warning(cifar, tmp_path, server):
     data = bytearray(path.read_bytes())
     data[-5] ^= 1
     path.write_bytes(data)
+    with pytest.raises(DatasetError, match=r"404 .*train_images\.npy is wrong.*--archive"):
+        load(files, tmp_path / "d")
     with pytest.warns(UserWarning, match="train_images.*made anew") as caught:
-        assert same(load(files, tmp_path / "d"), files)
+        assert same(load(files, tmp_path / "d", files.binary), files)
     assert caught[0].filename == __file__
     assert same(load(files, tmp_path / "d"), files)  # no warning again
-    assert not server.requests
-
-
-def test_a_damaged_prepared_copy_is_explained(cifar, tmp_path):
-    files = cifar()
-    load(files, tmp_path / "d", files.binary)
-    shutil.rmtree(tmp_path / "d" / "arrays")
-    record = next((tmp_path / "d").rglob("*test.array_record*"))
-    data = bytearray(record.read_bytes())
-    data[len(data) // 2] ^= 0xFF
-    record.write_bytes(data)
-    with pytest.raises(DatasetError, match=r"prepared copy of cifar10 .* is damaged: .* Remove"):
-        load(files, tmp_path / "d")
-    assert tree(tmp_path / "d" / "cifar10")  # it is the user's to remove
-    assert not (tmp_path / "d" / "arrays").exists()
 
 
 def test_an_archive_in_the_data_folder_is_found(cifar, tmp_path, server):
@@ -98,23 +84,8 @@ def test_an_archive_in_the_data_folder_is_found(cifar, tmp_path, server):
     assert not server.requests
 
 
-def test_a_folder_that_tfds_prepared_is_used(cifar, tmp_path, server):
-    files = cifar()
-    load(files, tmp_path / "d", files.binary)
-    (tmp_path / "d" / "cifar10" / "1.0.0").rename(tmp_path / "d" / "cifar10" / "3.0.2")
-    shutil.rmtree(tmp_path / "d" / "arrays")
-    # A copy in another format beside it is passed over, and so is a stray file.
-    (tmp_path / "d" / "cifar10" / "1.0.2").mkdir()
-    info = tmp_path / "d" / "cifar10" / "1.0.2" / "dataset_info.json"
-    info.write_text(json.dumps({"fileFormat": "tfrecord"}))
-    (tmp_path / "d" / "cifar10" / "2").mkdir()
-    (tmp_path / "d" / "cifar10" / "2" / "dataset_info.json").write_text("[")
-    assert same(load(files, tmp_path / "d"), files)
-    assert not server.requests
-
-
 def test_without_network_the_error_names_three_ways_and_nothing_is_written(tmp_path):
-    datasets = datasets_with("cifar10", admit("cifar10"), server=NOBODY)
+    datasets = datasets_with("cifar10", loader_with("cifar10", server=NOBODY))
     with pytest.raises(DatasetError) as caught:
         load_dataset("cifar10", data_dir=tmp_path / "d", datasets=datasets)
     message = str(caught.value)
@@ -124,29 +95,55 @@ def test_without_network_the_error_names_three_ways_and_nothing_is_written(tmp_p
     assert tree(tmp_path) == []
 
 
-def test_the_server_is_the_authors():
+def test_the_first_server_is_the_authors_and_there_is_a_second():
     for name in ("cifar10", "cifar100"):
-        assert DATASETS[name].load.server == "https://www.cs.toronto.edu/~kriz/"
+        (file,) = DATASETS[name].load.downloads
+        assert file.urls[0] == f"https://www.cs.toronto.edu/~kriz/{file.name}"
+        assert len(file.urls) == 2
+        assert all(url.endswith(f"/{file.name}") for url in file.urls)
 
 
-def test_download_that_breaks_off_leaves_nothing_half_written(cifar, tmp_path, server):
+def test_a_download_that_breaks_off_leaves_only_what_arrived(cifar, tmp_path, server):
     files = cifar("cifar100")
-    server.files["/cifar-100-binary.tar.gz"] = files.binary.read_bytes()
-    server.cut["/cifar-100-binary.tar.gz"] = 1000
-    with pytest.raises(DatasetError, match=r" 1000 bytes arrived .*--dataset digits$"):
+    server.files["/cifar-100-python.tar.gz"] = b"<html>try later</html>"
+    server.types["/cifar-100-python.tar.gz"] = "text/html"
+    with pytest.raises(DatasetError, match=r"sent a page .*--dataset digits$"):
         load(files, tmp_path / "d")
     assert tree(tmp_path / "d") == [".lock"]
 
 
+def test_a_broken_download_is_finished_by_the_next_start(cifar, tmp_path, server):
+    files = cifar()
+    content = files.python.read_bytes()
+    server.files["/cifar-10-python.tar.gz"] = content
+    server.ranges = {"/cifar-10-python.tar.gz"}
+    (tmp_path / "d").mkdir()
+    (tmp_path / "d" / "cifar-10-python.tar.gz.part").write_bytes(content[:1000])
+    assert same(load(files, tmp_path / "d"), files)
+    assert server.asked[-1]["Range"] == "bytes=1000-"
+    assert not list((tmp_path / "d").glob("*.part*"))
+
+
+def test_the_second_server_serves_where_the_first_does_not(cifar, tmp_path, server):
+    files = cifar()
+    server.files["/mirror"] = files.python.read_bytes()
+    (file,) = files.loader.downloads
+    file = dataclasses.replace(file, urls=(NOBODY, f"{server.url}/mirror"))
+    loader = dataclasses.replace(files.loader, downloads=(file,))
+    dataset = load_dataset(
+        "cifar10", data_dir=tmp_path / "d", datasets=datasets_with("cifar10", loader)
+    )
+    assert same(dataset, files)
+
+
 def test_download_is_kept_and_used(cifar, tmp_path, server):
     files = cifar()
-    server.files["/cifar-10-binary.tar.gz"] = files.binary.read_bytes()
+    server.files["/cifar-10-python.tar.gz"] = files.python.read_bytes()
     assert same(load(files, tmp_path / "d"), files)
-    assert set(server.requests) == {"/cifar-10-binary.tar.gz"}
-    assert (tmp_path / "d" / "cifar-10-binary.tar.gz").read_bytes() == files.binary.read_bytes()
+    assert set(server.requests) == {"/cifar-10-python.tar.gz"}
+    assert (tmp_path / "d" / "cifar-10-python.tar.gz").read_bytes() == files.python.read_bytes()
     server.requests.clear()
     shutil.rmtree(tmp_path / "d" / "arrays")
-    shutil.rmtree(tmp_path / "d" / "cifar10")
     assert same(load(files, tmp_path / "d"), files)
     assert not server.requests
 
@@ -184,7 +181,7 @@ def test_a_reader_of_arrays_writes_nothing(cifar, tmp_path):
 
 def load_with_a_limit(folder, archive, limit, answer):
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
-    datasets = datasets_with("cifar10", admit("cifar10", archive))
+    datasets = datasets_with("cifar10", loader_with("cifar10", binary=archive, sizes=(10, 3)))
     try:
         load_dataset("cifar10", archive=archive, data_dir=folder, datasets=datasets)
         answer.put("loaded")
@@ -192,8 +189,8 @@ def load_with_a_limit(folder, archive, limit, answer):
         answer.put(str(error))
 
 
-# The archive has 150 KB; the limits stop the prepared copy, and then the arrays.
-@pytest.mark.parametrize("limit", [1_000, 40_000])
+# The arrays have 40 KB.
+@pytest.mark.parametrize("limit", [100, 1_000, 20_000])
 def test_a_full_disk_is_explained_and_leaves_nothing_half_written(tmp_path, limit):
     files = CifarFiles(tmp_path, "cifar10", 2, 3)
     context = multiprocessing.get_context("spawn")
@@ -211,7 +208,7 @@ def test_a_full_disk_is_explained_and_leaves_nothing_half_written(tmp_path, limi
 
 
 def load_and_tell(folder, archive, start, answer):
-    datasets = datasets_with("cifar10", admit("cifar10", archive))
+    datasets = datasets_with("cifar10", loader_with("cifar10", binary=archive, sizes=(100, 20)))
     start.wait(120)
     dataset = load_dataset("cifar10", archive=archive, data_dir=folder, datasets=datasets)
     answer.put(dataset.fingerprint)

@@ -1,137 +1,102 @@
-"""CIFAR-10 and CIFAR-100: archive → prepared copy → cached arrays, each step done once."""
+"""CIFAR-10 and CIFAR-100: their files, and the forms in which people have them.
+
+References:
+    A. Krizhevsky: Learning multiple layers of features from tiny images, 2009.
+"""
 
 from __future__ import annotations
 
-import contextlib
-import warnings
-from dataclasses import dataclass
-from pathlib import Path
+from ..remote_file import RemoteFile
+from .batches import Batches, binary_records, pickled_batch
+from .class_images import ClassImages
+from .forms import Forms
+from .hub_parquet import HubParquet
+from .published import Published
+from .tfds import Tfds
 
-from ...storage import JsonError, read_json
-from ..base import DatasetError, Parts
-from ..cache import DamagedCacheError, read_cache, write_cache
-from ..data_folder import default_data_dir, staged, writing
-from ..download import DownloadError, download, open_url
-from .archives import Archive, identify, read_archive
+_AUTHORS = "https://www.cs.toronto.edu/~kriz/"
+_MIRROR = "https://dataset.bj.bcebos.com/cifar/"  # of PaddlePaddle, which checks the same digests
 
-SERVER = "https://www.cs.toronto.edu/~kriz/"
-
-
-@dataclass(frozen=True)
-class Cifar:
-    """Loader of a CIFAR data set.
-
-    Attributes:
-        archives: the forms in which it is distributed; the first one is downloaded.
-        others: archives of other data sets, to name one that was taken by mistake.
-        server: address of the folder with the archives, ending in a slash.
-    """
-
-    archives: tuple[Archive, ...]
-    others: tuple[Archive, ...] = ()
-    server: str = SERVER
-
-    def __call__(
-        self,
-        name: str,
-        class_names: tuple[str, ...],
-        *,
-        archive: Path | None,
-        data_dir: Path | None,
-    ) -> Parts:
-        """Load the images in source order.
-
-        The first of these that exists is used: the cached arrays (`<data_dir>/arrays/<name>`), a
-        prepared TFDS copy (`<data_dir>/<name>/<version>`), the archive given, an archive that lies
-        in `data_dir` under its published name, the download. In all they take about 550 MB; the
-        archive and the copy are kept to make the arrays anew, and may be removed.
-
-        Args:
-            name: the name of the data set, and of its folders.
-            class_names: every label must be below their number.
-            archive: one of `archives`. It is verified even if it is no longer needed.
-            data_dir: folder for the copy and the arrays; `default_data_dir()` if None.
-
-        Raises:
-            DatasetError: if the data set cannot be loaded.
-        """
-        data_dir = data_dir or default_data_dir()
-        if archive is not None:
-            identify(archive, self.archives, self.others)
-        folder = data_dir / "arrays" / name
-        try:
-            if (cached := read_cache(folder)) is not None:
-                return cached
-        except DamagedCacheError:
-            pass  # perhaps being replaced right now: read again when nobody else writes
-        if archive is None and not (_prepared_copy(name, data_dir) or self._local(data_dir)):
-            self._check_server(name, data_dir)  # before anything is written
-        with writing(data_dir):
-            try:
-                if (cached := read_cache(folder)) is not None:
-                    return cached
-            except DamagedCacheError as error:
-                warnings.warn(
-                    f"the cached arrays in {folder} are damaged ({error}); they are made anew",
-                    stacklevel=3,
-                )
-            parts = self._from_prepared(name, class_names, archive, data_dir)
-            write_cache(data_dir, folder, parts)
-        return parts
-
-    def _from_prepared(
-        self, name: str, class_names: tuple[str, ...], archive: Path | None, data_dir: Path
-    ) -> Parts:
-        """Read the prepared copy, which is made first if it is missing."""
-        from . import store  # imports TFDS, which later starts do not need
-
-        prepared = _prepared_copy(name, data_dir)
-        if prepared is None:
-            source = archive or self._local(data_dir) or self._download(name, data_dir)
-            parts = read_archive(source, self.archives, self.others, classes=len(class_names))
-            prepared = data_dir / name / store.STORE_VERSION
-            with staged(data_dir, prepared) as partial:
-                store.prepare(partial, name, class_names, parts)
-        return store.read_prepared(prepared, name)
-
-    def _local(self, data_dir: Path) -> Path | None:
-        """Find an archive that lies in the data folder under its published name."""
-        paths = (data_dir / archive.filename for archive in self.archives)
-        return next((path for path in paths if path.is_file()), None)
-
-    @property
-    def _url(self) -> str:
-        return self.server + self.archives[0].filename
-
-    def _check_server(self, name: str, data_dir: Path) -> None:
-        try:
-            open_url(self._url).close()
-        except DownloadError as error:
-            raise self._download_failed(name, data_dir, error) from error
-
-    def _download(self, name: str, data_dir: Path) -> Path:
-        archive = self.archives[0]
-        target = data_dir / archive.filename
-        try:
-            with staged(data_dir, target) as partial:
-                download(self._url, partial, md5=archive.md5)
-        except DownloadError as error:
-            raise self._download_failed(name, data_dir, error) from error
-        return target
-
-    def _download_failed(self, name: str, data_dir: Path, error: DownloadError) -> DatasetError:
-        files = " or ".join(archive.filename for archive in self.archives)
-        return DatasetError(
-            f"cannot download {name} from {self._url}: {error}. Name a local copy of {files} by "
-            f"--archive, name a folder that already holds it or a prepared copy by --data-dir "
-            f"(now {data_dir}), or take the embedded data set by --dataset digits"
-        )
+_TEN = "airplane automobile bird cat deer dog frog horse ship truck"
+_HUNDRED = """
+apple aquarium_fish baby bear beaver bed bee beetle bicycle bottle
+bowl boy bridge bus butterfly camel can castle caterpillar cattle
+chair chimpanzee clock cloud cockroach couch crab crocodile cup dinosaur
+dolphin elephant flatfish forest fox girl hamster house kangaroo keyboard
+lamp lawn_mower leopard lion lizard lobster man maple_tree motorcycle mountain
+mouse mushroom oak_tree orange orchid otter palm_tree pear pickup_truck pine_tree
+plain plate poppy porcupine possum rabbit raccoon ray road rocket
+rose sea seal shark shrew skunk skyscraper snail snake spider
+squirrel streetcar sunflower sweet_pepper table tank telephone television tiger tractor
+train trout tulip turtle wardrobe whale willow_tree wolf woman worm
+"""
+CIFAR10_NAMES = tuple(_TEN.split())
+CIFAR100_NAMES = tuple(_HUNDRED.split())
 
 
-def _prepared_copy(name: str, data_dir: Path) -> Path | None:
-    """Find a folder `<data_dir>/<name>/<version>` of array_record files: ours, or TFDS's own."""
-    for info in sorted((data_dir / name).glob("*/dataset_info.json")):
-        with contextlib.suppress(JsonError):
-            if read_json(info).get("fileFormat") == "array_record":
-                return info.parent
-    return None
+def _file(name: str, md5: str, size: int | None = None, *, mirrored: bool = False) -> RemoteFile:
+    folders = (_AUTHORS, _MIRROR) if mirrored else (_AUTHORS,)
+    urls = tuple(folder + name for folder in folders)
+    return RemoteFile(name=name, digest=f"md5:{md5}", urls=urls, size=size)
+
+
+# Names and checksums are published at https://www.cs.toronto.edu/~kriz/cifar.html.
+CIFAR10_ARCHIVES = (
+    _file("cifar-10-python.tar.gz", "c58f30108f718f92721af3b95e74349a", 170498071, mirrored=True),
+    _file("cifar-10-binary.tar.gz", "c32a1d4ab5d03f1284b67883e8d87530"),
+)
+CIFAR100_ARCHIVES = (
+    _file("cifar-100-python.tar.gz", "eb9058c3a382ffc7106e4002c42a8d85", mirrored=True),
+    _file("cifar-100-binary.tar.gz", "03b5dce01913d631647c71ecec9e9cb8"),
+)
+
+_NUMBERS = range(1, 6)
+
+# The digests of the pickled batches are those of torchvision/datasets/cifar.py; of the binary ones
+# none are published, but of their archives.
+CIFAR10_LAYOUTS = (
+    Batches(
+        train=tuple(f"data_batch_{number}" for number in _NUMBERS),
+        test="test_batch",
+        decode=pickled_batch("labels"),
+        digests=(
+            "md5:c99cafc152244af753f735de768cd75f",
+            "md5:d4bba439e000b95fd0a9bffe97cbabec",
+            "md5:54ebc095f3ab1f0389bbae665268c751",
+            "md5:634d18415352ddfa80567beed471001a",
+            "md5:482c414d41f54cd18b22e5b47cb7c3cb",
+            "md5:40351d587109b95175f43aff81a1287e",
+        ),
+    ),
+    Batches(
+        train=tuple(f"data_batch_{number}.bin" for number in _NUMBERS),
+        test="test_batch.bin",
+        decode=binary_records(1),
+    ),
+    HubParquet(image="img", label="label", side=32),
+    Tfds("cifar10"),
+    ClassImages(classes=CIFAR10_NAMES, side=32, fixed=True),
+)
+CIFAR100_LAYOUTS = (
+    Batches(
+        train=("train",),
+        test="test",
+        decode=pickled_batch("fine_labels"),
+        digests=("md5:16019d7e3df5f24257cddd939b257f8d", "md5:f0ef6b0ae62326f3e7ffdfab6717acfc"),
+    ),
+    Batches(train=("train.bin",), test="test.bin", decode=binary_records(2)),
+    HubParquet(image="img", label="fine_label", side=32),
+    Tfds("cifar100"),
+    ClassImages(classes=CIFAR100_NAMES, side=32, fixed=True),
+)
+
+load_cifar10 = Published(
+    sizes=(50_000, 10_000),
+    forms=Forms(layouts=CIFAR10_LAYOUTS, archives=CIFAR10_ARCHIVES, others=CIFAR100_ARCHIVES),
+    downloads=CIFAR10_ARCHIVES[:1],
+)
+load_cifar100 = Published(
+    sizes=(50_000, 10_000),
+    forms=Forms(layouts=CIFAR100_LAYOUTS, archives=CIFAR100_ARCHIVES, others=CIFAR10_ARCHIVES),
+    downloads=CIFAR100_ARCHIVES[:1],
+)

@@ -1,0 +1,150 @@
+"""Data sets that TFDS prepared in array_record files, read without TensorFlow."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ...storage import first_line, printable
+from ..base import Arrays, DatasetError, Parts
+from ..progress import Advance, progress_bar
+from .trees import FolderTree, Tree
+
+_INFO = "dataset_info.json"
+_SPLITS = ("train", "test")
+
+
+@dataclass(frozen=True)
+class Tfds:
+    """Layout of a folder that TFDS prepared.
+
+    Its order is restored from the feature `id`, such as `train_00042`.
+
+    Attributes:
+        name: the name of the data set in TFDS.
+        side: height and width of the images, in pixels.
+    """
+
+    name: str
+    side: int = 32
+
+    @property
+    def what(self) -> str:
+        """The files, for messages."""
+        return f"TFDS's {self.name}/<version> in array_record files"
+
+    @property
+    def published(self) -> bool:
+        """Whether every file has a published checksum: no."""
+        return False
+
+    def find(self, tree: Tree) -> tuple[str, ...] | None:
+        """Return the files of the first version in array_record format.
+
+        Args:
+            tree: the folder of the version, of the data set, or of all data sets.
+        """
+        for folder, kind in self._versions(tree):
+            if kind == "array_record":
+                return tuple(tree.files(folder))
+        return None
+
+    def refusal(self, tree: Tree) -> str | None:
+        """Return what to do with files of another format.
+
+        Args:
+            tree: the folder.
+        """
+        for folder, kind in self._versions(tree):
+            place = printable(str(tree.path / folder))
+            return (
+                f"{place} holds {kind} files of TFDS, which need TensorFlow; where that is "
+                f"installed, convert them by `tfds convert_format --dataset_dir={place} "
+                "--out_file_format=array_record --out_path=…`"
+            )
+        return None
+
+    def _versions(self, tree: Tree) -> Iterator[tuple[str, str]]:
+        """Yield the folders with a version of the data set, and the format of their files."""
+        if not isinstance(tree, FolderTree):
+            return
+        inner = [inner for top in tree.folders() for inner in (top, *self._below(tree, top))]
+        for folder in ("", *inner):
+            if not tree.has(folder + _INFO):
+                continue
+            with contextlib.suppress(OSError, ValueError, AttributeError):
+                info = json.loads((tree.path / folder / _INFO).read_text(encoding="utf-8"))
+                if info.get("name") == self.name:
+                    yield folder, info.get("fileFormat") or "tfrecord"
+
+    def _below(self, tree: Tree, folder: str) -> list[str]:
+        return tree.folders(folder) if folder == f"{self.name}/" else []
+
+    def read(self, tree: Tree, names: Sequence[str], class_names: tuple[str, ...]) -> Parts:
+        """Decode the images and put them back into the order of the source.
+
+        Args:
+            tree: the folder.
+            names: the files of a version.
+            class_names: names in label order.
+
+        Raises:
+            DatasetError: if the copy is damaged or is not this data set, or packages are missing.
+        """
+        info = next(name for name in names if name.endswith(_INFO))
+        folder = (tree.path / info).parent
+        try:
+            import tensorflow_datasets as tfds  # takes seconds
+        except ImportError as error:
+            raise DatasetError(
+                f"TFDS's copy of {self.name} in {folder} needs the packages tensorflow-datasets "
+                f"and array-record: pip install tensorflow-datasets array-record ({first_line(error)})"
+            ) from error
+        try:
+            builder = tfds.builder_from_directory(folder)
+            sources = {split: builder.as_data_source(split) for split in _SPLITS}
+            total = sum(map(len, sources.values()))
+            with progress_bar(f"Reading {self.name} (only once)", total) as advance, _quiet():
+                train, test = (self._split(sources[split], split, advance) for split in _SPLITS)
+        except Exception as error:  # a damaged file may raise anything
+            raise DatasetError(
+                f"TFDS's copy of {self.name} in {folder} is damaged: {first_line(error)}. "
+                "Remove that folder and start again"
+            ) from error
+        for part in (train, test):
+            if part.labels.max(initial=0) >= len(class_names):
+                raise DatasetError(f"{folder} holds labels outside 0 to {len(class_names) - 1}")
+        return Parts(train, test)
+
+    def _split(self, source: Any, split: str, advance: Advance) -> Arrays:
+        images = np.zeros((len(source), self.side, self.side, 3), np.uint8)
+        labels = np.full(len(source), -1, np.int32)
+        for record in source:
+            prefix, _, number = bytes(record["id"]).decode().rpartition("_")
+            if prefix != split or labels[int(number)] != -1:
+                raise ValueError(f"unexpected or repeated id {record['id']!r}")
+            images[int(number)] = record["image"]
+            labels[int(number)] = record["label"]
+            advance(1)
+        return Arrays(images, labels)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Leave out the one log line in which TFDS recommends OpenCV over Pillow."""
+
+    def keep(record: logging.LogRecord) -> bool:
+        return "OpenCV" not in str(record.msg)
+
+    logger = logging.getLogger("absl")
+    logger.addFilter(keep)
+    try:
+        yield
+    finally:
+        logger.removeFilter(keep)
