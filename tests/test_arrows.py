@@ -32,7 +32,7 @@ PACKAGES = {
     "models": {"jax", "flax"},
     "data": {
         *("jax", "numpy", "PIL", "sklearn", "tensorflow_datasets", "array_record", "rich"),
-        *("grain", "google", "pyarrow"),
+        *("grain", "absl", "google", "pyarrow"),
     },
     "training": {"jax", "flax", "optax", "numpy"},
     "pretrained": {"jax", "numpy", "PIL"},
@@ -42,6 +42,7 @@ PACKAGES = {
     },
     "evaluation": {
         *("jax", "flax", "numpy", "matplotlib", "jinja2", "markupsafe", "PIL", "lazy_loader"),
+        "onnx",
     },
 }
 """The packages of others that each room may import."""

@@ -16,7 +16,11 @@ from .data_folder import default_data_dir
 from .datasets import DATASETS, DatasetSpec, load_dataset
 from .image_files import MAX_PIXELS, ImageFileError, check_images, read_images
 from .image_search import FoundImages, find_images
+from .image_stream import ImageStream
 from .image_transform import IMAGENET_MEAN, IMAGENET_STD, ImageTransform
+from .random_resized_crop import RandomResizedCrop
+from .read_ahead import read_ahead
+from .records import Records, RecordSet, open_records
 from .sources.folder import ImageFolder, load_image_folder
 from .sources.folder_facts import FolderFacts
 from .sources.labelled_folder import LabelledImages, PartChoice, find_labelled_images
@@ -38,11 +42,15 @@ __all__ = [
     "FoundImages",
     "ImageFileError",
     "ImageFolder",
+    "ImageStream",
     "ImageTransform",
     "LabelledImages",
     "PartChoice",
     "Parts",
     "Pipeline",
+    "RandomResizedCrop",
+    "RecordSet",
+    "Records",
     "Transform",
     "array_digest",
     "check_images",
@@ -55,6 +63,8 @@ __all__ = [
     "load_image_folder",
     "make_augmentation",
     "num_batches",
+    "open_records",
+    "read_ahead",
     "read_images",
     "split_indices",
 ]

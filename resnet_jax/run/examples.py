@@ -1,25 +1,26 @@
-"""Where the examples of a step come from: the devices, or the host's memory.
+"""Where the examples of a step come from: the devices, the host's memory, or files.
 
 A data set that fits is kept whole on every device, and a step picks its examples there. A larger
 one stays in the host's memory; a thread picks the examples of the next steps and puts them on the
-devices while this step runs. The examples, their order and their random keys are the same.
+devices while this step runs. The examples, their order and their random keys are the same. Images
+that are not decoded yet are read by workers, each process its part of every batch.
 
-A thread is enough: the images are decoded already, so that a batch is one indexed copy, during
-which NumPy releases the interpreter's lock. The position in a stream is not saved, because it
-follows from the step's number.
+The position in an epoch is not saved, because it follows from the step's number: so a run goes on
+exactly where it was, with any number of processes, devices and workers.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from itertools import islice
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
-from ..data import Arrays
+from ..data import Arrays, ImageStream, read_ahead
 from ..training import Batch, Engine, Epoch, EvalBatch, EvalPlan
 
 Item = TypeVar("Item")
@@ -31,12 +32,15 @@ DEPTH = 2
 class Examples(Protocol):
     """A data set that gives the steps their batches."""
 
-    def batches(self, order: Any, first: int = 0) -> Generator[Batch | Epoch, None, None]:
+    def batches(
+        self, order: Any, first: int = 0, *, epoch: int = 0
+    ) -> Generator[Batch | Epoch, None, None]:
         """Yield what each training step of an epoch takes.
 
         Args:
             order: positions `[steps, batch]` of the epoch's examples.
             first: the step of the epoch to begin with, from 0.
+            epoch: counted from 0; random crops of the host depend on it.
         """
 
     def plan(self, order: Any, valid: Any) -> Generator[EvalPlan | EvalBatch, None, None]:
@@ -60,11 +64,14 @@ class Resident:
         self._engine = engine
         self._images, self._labels = engine.replicate((arrays.images, arrays.labels))
 
-    def batches(self, order: Any, first: int = 0) -> Generator[Batch | Epoch, None, None]:
+    def batches(
+        self, order: Any, first: int = 0, *, epoch: int = 0
+    ) -> Generator[Batch | Epoch, None, None]:
         """Yield the whole epoch for each step; see `Examples`."""
-        epoch = Epoch(self._images, self._labels, self._engine.put(order, 1))
+        del epoch
+        whole = Epoch(self._images, self._labels, self._engine.put(order, 1))
         for _ in range(first, len(order)):
-            yield epoch
+            yield whole
 
     def plan(self, order: Any, valid: Any) -> Generator[EvalPlan | EvalBatch, None, None]:
         """Yield the whole plan for each step; see `Examples`."""
@@ -85,8 +92,11 @@ class Streamed:
     def __init__(self, arrays: Arrays, engine: Engine) -> None:
         self._arrays, self._engine = arrays, engine
 
-    def batches(self, order: Any, first: int = 0) -> Generator[Batch | Epoch, None, None]:
+    def batches(
+        self, order: Any, first: int = 0, *, epoch: int = 0
+    ) -> Generator[Batch | Epoch, None, None]:
         """Yield a batch for each step; see `Examples`."""
+        del epoch
         images, labels = self._arrays.images, self._arrays.labels
 
         def place(rows: np.ndarray) -> Batch | Epoch:
@@ -103,6 +113,75 @@ class Streamed:
             return self._engine.place(EvalBatch(images[rows], labels[rows], counts))
 
         return ahead(place, zip(np.asarray(order), np.asarray(valid), strict=True))
+
+
+class FromFiles:
+    """A data set of which each process reads its part of every batch.
+
+    Args:
+        stream: the images.
+        engine: the devices.
+        seed: of the random crops.
+    """
+
+    def __init__(self, stream: ImageStream, engine: Engine, seed: int) -> None:
+        self._stream, self._engine, self._seed = stream, engine, seed
+        self._labels = stream.labels
+
+    def batches(
+        self, order: Any, first: int = 0, *, epoch: int = 0
+    ) -> Generator[Batch | Epoch, None, None]:
+        """Yield a batch for each step; see `Examples`."""
+        mine = self._mine(order)[first:]
+        with self._read(mine, (self._seed, epoch)) as read:
+
+            def place(rows: np.ndarray) -> Batch | Epoch:
+                batch = Batch(next(read), self._labels[rows])
+                return self._engine.place(batch, local=True)
+
+            yield from ahead(place, mine)
+
+    def plan(self, order: Any, valid: Any) -> Generator[EvalPlan | EvalBatch, None, None]:
+        """Yield a batch for each step; see `Examples`."""
+        mine = self._mine(order)
+        with self._read(mine) as read:
+
+            def place(row: tuple[np.ndarray, np.ndarray]) -> EvalPlan | EvalBatch:
+                rows, counts = row
+                batch = EvalBatch(next(read), self._labels[rows], counts)
+                return self._engine.place(batch, local=True)
+
+            yield from ahead(place, zip(mine, self._mine(valid), strict=True))
+
+    def _read(
+        self, rows: np.ndarray, crop: tuple[int, int] | None = None
+    ) -> AbstractContextManager[Iterator[np.ndarray]]:
+        return read_ahead(self._stream, rows.reshape(-1), batch=max(1, rows.shape[1]), crop=crop)
+
+    def _mine(self, table: Any) -> np.ndarray:
+        """Return the columns `[steps, batch]` that this process's devices take."""
+        host = np.asarray(table)
+        return host[:, self._engine.local_part(host.shape[1])]
+
+
+def open_examples(
+    sets: Sequence[Arrays | ImageStream], engine: Engine, resident_gigabytes: float, seed: int
+) -> list[Examples]:
+    """Return where the steps take the examples of each data set from.
+
+    Args:
+        sets: the data sets.
+        engine: the devices.
+        resident_gigabytes: arrays that are no larger together, in 10⁹ bytes, are kept on the
+            devices.
+        seed: of the random crops of streams.
+    """
+    size = sum(data.images.nbytes for data in sets if isinstance(data, Arrays))
+    in_memory = Resident if size <= 1e9 * resident_gigabytes else Streamed
+    return [
+        in_memory(data, engine) if isinstance(data, Arrays) else FromFiles(data, engine, seed)
+        for data in sets
+    ]
 
 
 def ahead(

@@ -11,7 +11,7 @@ from typing import Any
 
 import jax
 
-from ..data import Arrays, array_digest
+from ..data import Arrays, ImageStream, array_digest
 from ..storage import to_plain
 
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "resnet-jax")
@@ -54,10 +54,19 @@ def layout(tree: Any) -> dict[str, str]:
     }
 
 
-def describe(arrays: Arrays) -> str:
-    """Return count and SHA-256 of images and labels, in their order."""
-    both = array_digest(arrays.images) + array_digest(arrays.labels)
-    return f"{len(arrays)} images, {hashlib.sha256(both.encode()).hexdigest()}"
+def describe(data: Arrays | ImageStream) -> str:
+    """Return the number of images and a SHA-256, which their order changes, too.
+
+    For images in memory it is that of pixels and labels; for a stream that of the files' names
+    and sizes, the labels and the crops, because reading all contents would take hours.
+
+    Args:
+        data: the images.
+    """
+    if isinstance(data, ImageStream):
+        return f"{len(data)} images, {data.fingerprint}"
+    both = array_digest(data.images) + array_digest(data.labels)
+    return f"{len(data)} images, {hashlib.sha256(both.encode()).hexdigest()}"
 
 
 def versions() -> dict[str, str]:

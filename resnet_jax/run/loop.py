@@ -158,7 +158,7 @@ class _Loop:
         title = f"Epoch {epoch + 1:03d}/{plan.config.epochs:03d}"
         pending: dict[str, Array] | None = None
         with (
-            closing(plan.train_data.batches(plan.permutation(epoch), done)) as batches,
+            closing(plan.train_batches(epoch, done)) as batches,
             self.reporter.bar(title, plan.steps - done, plan.config.batch_size) as bar,
         ):
             for batch, examples in zip(range(done, plan.steps), batches, strict=True):

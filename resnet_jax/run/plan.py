@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -11,9 +11,11 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from ..data import epoch_permutation
+from ..data import ImageStream, epoch_permutation
 from ..training import (
+    Batch,
     Engine,
+    Epoch,
     ReduceLROnPlateau,
     TrainState,
     create_state,
@@ -25,7 +27,7 @@ from ..training import (
     make_train_step,
 )
 from .config import FitConfig
-from .examples import Examples, Resident, Streamed
+from .examples import Examples, open_examples
 from .identity import Identity, describe, layout
 from .task import Task, check_labels, steps_per_epoch
 
@@ -67,14 +69,16 @@ class Plan:
     step_key: Array
     eval_key: Array
 
-    def permutation(self, epoch: int) -> Array:
-        """Return the batches `[steps, batch]` of an epoch's training steps.
+    def train_batches(self, epoch: int, first: int = 0) -> Generator[Batch | Epoch, None, None]:
+        """Yield what each training step of an epoch takes.
 
         Args:
             epoch: counted from 0.
+            first: the step of the epoch to begin with, from 0.
         """
         order = epoch_permutation(self.shuffle_key, epoch, len(self.task.train))
-        return epoch_order(order, self.config.batch_size)
+        batches = epoch_order(order, self.config.batch_size)
+        return self.train_data.batches(batches, first, epoch=epoch)
 
     def train_order(self, epoch: int) -> Order:
         """Return the examples that an epoch's training accuracy is taken over.
@@ -113,6 +117,10 @@ def make_plan(task: Task, config: FitConfig, engine: Engine, identity: Identity)
             to start from or the optimizer's state do not fit the model or this loop.
     """
     engine.check_batch_size(config.batch_size, config.accumulate_steps)
+    if config.evaluate_as_trained and isinstance(task.train, ImageStream):
+        raise ValueError(
+            "`evaluate_as_trained` (=True) takes images in memory; a stream crops in the middle"
+        )
     steps = steps_per_epoch(len(task.train), config.batch_size)
     # Independent streams, whatever is added later.
     root = jax.random.key(config.seed)
@@ -126,8 +134,9 @@ def make_plan(task: Task, config: FitConfig, engine: Engine, identity: Identity)
     logits: Any = jax.eval_shape(task.model.apply, fresh.variables, images)
     check_labels(task.train, logits.shape[-1], "training")
     check_labels(task.valid, logits.shape[-1], "validation")
-    size = task.train.images.nbytes + task.valid.images.nbytes
-    source = Resident if size <= 1e9 * config.resident_gigabytes else Streamed
+    train_data, valid_data = open_examples(
+        (task.train, task.valid), engine, config.resident_gigabytes, config.seed
+    )
     return Plan(
         task=task,
         config=config,
@@ -146,8 +155,8 @@ def make_plan(task: Task, config: FitConfig, engine: Engine, identity: Identity)
             accumulate_steps=config.accumulate_steps,
         ),
         eval_step=make_eval_step(task.model, engine=engine, prepare=task.prepare_valid),
-        train_data=source(task.train, engine),
-        valid_data=source(task.valid, engine),
+        train_data=train_data,
+        valid_data=valid_data,
         shuffle_key=shuffle_key,
         step_key=engine.share(step_key),
         eval_key=engine.share(eval_key),

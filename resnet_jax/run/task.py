@@ -10,7 +10,7 @@ import numpy as np
 import optax
 from flax import linen as nn
 
-from ..data import Arrays
+from ..data import Arrays, ImageStream
 from ..training import (
     LossFunction,
     Prepare,
@@ -31,8 +31,8 @@ class Task:
         tx: an optimizer of `make_optimizer`, or any other that keeps its learning rate in its
             state by `optax.inject_hyperparams`.
         controller: sets the learning rate after each epoch; None leaves it alone.
-        train: images to train on.
-        valid: images to validate on.
+        train: images to train on, in memory or read when they are needed.
+        valid: images to validate on, likewise.
         prepare: transforms a training batch on the device.
         prepare_valid: transforms a batch for the training or validation accuracy.
         schedule: multiplies the learning rate, by the step; None leaves it alone.
@@ -43,8 +43,8 @@ class Task:
     model: nn.Module
     tx: optax.GradientTransformation
     controller: ReduceLROnPlateau | None
-    train: Arrays
-    valid: Arrays
+    train: Arrays | ImageStream
+    valid: Arrays | ImageStream
     prepare: Prepare
     prepare_valid: Prepare
     schedule: Schedule | None = None
@@ -94,7 +94,7 @@ def steps_per_epoch(num_images: int, batch_size: int) -> int:
     return num_images // batch_size
 
 
-def check_labels(arrays: Arrays, num_classes: int, name: str) -> None:
+def check_labels(arrays: Arrays | ImageStream, num_classes: int, name: str) -> None:
     """Raise unless all labels are classes of the model.
 
     Args:

@@ -156,6 +156,16 @@ class Engine:
         axes = batch.split_axes  # type: ignore[attr-defined]
         return jax.tree.map(lambda leaf, axis: self.put(leaf, axis, local=local), batch, axes)
 
+    def local_part(self, batch_size: int) -> slice:
+        """Return which examples of a batch `place` expects of this process with `local`.
+
+        Args:
+            batch_size: examples of all processes, divisible by the number of devices.
+        """
+        share = batch_size // self.num_devices
+        mine = [at for at, device in enumerate(self.mesh.devices) if self._is_mine(device)]
+        return slice(share * mine[0], share * (mine[-1] + 1))
+
     def share(self, key: jax.Array) -> jax.Array:
         """Put a random key where steps take it."""
         if self.parallel == "pmap":
@@ -185,11 +195,7 @@ class Engine:
 
     def _put_mapped(self, host: np.ndarray, axis: int, local: bool) -> jax.Array:
         """Return an array with a leading axis over this process's devices, which `pmap` maps."""
-        positions = [
-            position
-            for position, device in enumerate(self.mesh.devices)
-            if device.process_index == jax.process_index()
-        ]
+        positions = [at for at, device in enumerate(self.mesh.devices) if self._is_mine(device)]
         if axis < 0:
             host = np.broadcast_to(host, (len(positions), *host.shape))
         else:
@@ -199,6 +205,11 @@ class Engine:
             host = host if local else host[positions]
         sharding = NamedSharding(self.mesh.local_mesh, PartitionSpec(self.axis_name))
         return jax.make_array_from_callback(host.shape, sharding, host.__getitem__)
+
+    @staticmethod
+    def _is_mine(device: jax.Device) -> bool:
+        """Return whether a device belongs to this process."""
+        return device.process_index == jax.process_index()
 
     def _spec(self, axis: int) -> PartitionSpec:
         """Return how an array is shared out along an axis; -1 for not at all."""

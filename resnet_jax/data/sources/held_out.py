@@ -51,15 +51,26 @@ def divide(layout: Layout, fraction: float, seed: int) -> dict[str, Files]:
     for part in ("test", "valid"):
         if part not in parts:
             train = parts["train"]
-            rest, held_out = _split(train.labels, layout.class_names, fraction, seed, part)
+            rest, held_out = hold_out(train.labels, layout.class_names, fraction, seed, part)
             parts["train"], parts[part] = train.take(rest), train.take(held_out)
     return {part: parts[part] for part in ("train", "valid", "test")}
 
 
-def _split(
+def hold_out(
     labels: np.ndarray, names: tuple[str, ...], fraction: float, seed: int, part: str
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the positions that stay and those held out of every class, both ascending."""
+    """Return the positions that stay and those held out of every class, both ascending.
+
+    Args:
+        labels: int32 `[n]`.
+        names: names of the classes.
+        fraction: share of each class that is held out, at least one image.
+        seed: seed of NumPy's legacy generator.
+        part: what they are held out for, for the message.
+
+    Raises:
+        DatasetError: if a class has too few images.
+    """
     generator = np.random.RandomState(seed)
     held_out = []
     for label, name in enumerate(names):

@@ -1,0 +1,200 @@
+"""Labelled images that are read and cropped when they are needed."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from .image_decoding import MODES, decode_bytes
+from .image_transform import ImageTransform
+from .random_resized_crop import RandomResizedCrop
+from .records.base import Records, digest
+
+_STREAM = 0x696D6167
+"""Keeps the random numbers of the crops apart from others with the same seed."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
+class ImageStream:
+    """Labelled images of any number and size, read and cropped when they are needed.
+
+    In memory are the labels and what tells where the images are, and those images that are on
+    their way: see `read_ahead`.
+
+    Args:
+        records: the encoded images.
+        center: resizes and crops an image for evaluation; its `crop` is the side of the results,
+            and the length of its `mean` the number of channels. It does not normalise here.
+        random: cuts a random part for training, of the same side; None takes that of `center`.
+        draft: decode JPEG files at 1/2, 1/4 or 1/8 of their size where the result is smaller
+            still: faster, with other pixels.
+        workers: processes that decode; 0 decodes in threads of this process.
+
+    Raises:
+        ValueError: if the sides differ, or `workers` is negative.
+    """
+
+    records: Records
+    center: ImageTransform
+    random: RandomResizedCrop | None = None
+    draft: bool = False
+    workers: int = 0
+
+    def __post_init__(self) -> None:
+        if self.random is not None and self.random.size != self.center.crop:
+            raise ValueError(
+                f"`random` makes images of {self.random.size} pixels, and `center` (=crop "
+                f"{self.center.crop}) others; make both alike"
+            )
+        if self.workers < 0:
+            raise ValueError(f"`workers` (={self.workers}) must be at least 0")
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    @property
+    def labels(self) -> np.ndarray:
+        """The labels, int32 `[n]`."""
+        return self.records.labels
+
+    @property
+    def images(self) -> CenterImages:
+        """The images as an evaluation sees them: uint8 `[n, side, side, channels]`."""
+        return CenterImages(self)
+
+    @property
+    def fingerprint(self) -> str:
+        """The digest of names, sizes and labels, in their order, and of the crops.
+
+        The contents of the files are not read for it.
+        """
+        crops = dataclasses.replace(
+            self.center, mean=(0.0,) * self.channels, std=(1.0,) * self.channels
+        )
+        return digest([self.records.fingerprint, repr((crops, self.random, self.draft))])
+
+    @property
+    def side(self) -> int:
+        """Height and width of the images, in pixels."""
+        return self.center.crop
+
+    @property
+    def channels(self) -> int:
+        """The number of channels of the images."""
+        return len(self.center.mean)
+
+    def centered(self, row: int) -> np.ndarray:
+        """Return an image for evaluation.
+
+        Args:
+            row: its position.
+
+        Returns:
+            uint8 `[side, side, channels]`.
+
+        Raises:
+            ImageFileError: if it is damaged or too large.
+            OSError: if it cannot be read.
+        """
+
+        def least(width: int, height: int) -> tuple[int, int]:
+            return self.center.resized(height, width)[::-1]
+
+        picture = decode_bytes(
+            self.records.read(row),
+            self.records.name(row),
+            MODES[self.channels],
+            least=least if self.draft else None,
+        )
+        return self.center.pixels(picture)
+
+    def cropped(self, row: int, seed: int, epoch: int) -> np.ndarray:
+        """Return an image for training: a pure function of the arguments.
+
+        Args:
+            row: its position.
+            seed: of the run, `0 <= seed < 2**64`.
+            epoch: counted from 0.
+
+        Returns:
+            uint8 `[side, side, channels]`.
+
+        Raises:
+            ImageFileError: if it is damaged or too large.
+            OSError: if it cannot be read.
+        """
+        if self.random is None:
+            return self.centered(row)
+        crop = self.random
+        # A counter-based generator is made for each image at no cost; its lowest word counts the
+        # numbers that are drawn.
+        counter = np.array([0, 0, row, epoch], np.uint64)
+        key = np.array([seed, _STREAM], np.uint64)
+        generator = np.random.Generator(np.random.Philox(key=key, counter=counter))
+        whole: list[tuple[int, int]] = []
+        boxes = []
+
+        def least(width: int, height: int) -> tuple[int, int]:
+            whole.append((width, height))
+            left, upper, right, lower = crop.draw(generator, width, height)
+            boxes.append((left, upper, right, lower))
+            # The size at which the part is as large as the result.
+            return (
+                -(-width * crop.size // (right - left)),
+                -(-height * crop.size // (lower - upper)),
+            )
+
+        picture = decode_bytes(
+            self.records.read(row),
+            self.records.name(row),
+            MODES[self.channels],
+            least=least if self.draft else None,
+        )
+        if not boxes:
+            least(*picture.size)
+        return crop.apply(picture, boxes[0], whole[0])
+
+
+class CenterImages:
+    """The images of a stream as an evaluation sees them, decoded when they are taken.
+
+    It is indexed as an array is along its first axis: by a position, a slice, or positions.
+
+    Args:
+        stream: the images.
+    """
+
+    dtype = np.dtype(np.uint8)
+
+    def __init__(self, stream: ImageStream) -> None:
+        self._stream = stream
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """The shape `[n, side, side, channels]`."""
+        stream = self._stream
+        return len(stream), stream.side, stream.side, stream.channels
+
+    @property
+    def ndim(self) -> int:
+        """The number of axes."""
+        return len(self.shape)
+
+    def __len__(self) -> int:
+        return len(self._stream)
+
+    def __getitem__(self, index: Any) -> np.ndarray:
+        rows = np.arange(len(self))[index]
+        if rows.ndim == 0:
+            return self._stream.centered(int(rows))
+        from .read_ahead import read_ahead
+
+        with read_ahead(self._stream, rows, batch=max(1, len(rows)), threads_only=True) as batches:
+            return next(batches, np.zeros((0, *self.shape[1:]), np.uint8))
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        """Return all images in memory."""
+        del copy
+        return np.asarray(self[:], dtype)

@@ -1,0 +1,141 @@
+"""Images of a stream in any order, decoded ahead by threads or processes: Grain over an order."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from multiprocessing import resource_tracker
+from typing import Any
+
+import numpy as np
+
+from .image_stream import ImageStream
+
+AHEAD = 64
+"""Decoded images that wait in this process, or together in the workers' queues, at least."""
+_WORKERS_OWN = 4
+"""Decoded images that wait inside a worker besides those in its queue."""
+
+
+class Ordered:
+    """The images of a stream in an order, as Grain takes them from a source.
+
+    Args:
+        stream: the images.
+        rows: int `[n]`, positions in the stream.
+        crop: seed and epoch of the random crops; None crops in the middle.
+    """
+
+    def __init__(self, stream: ImageStream, rows: np.ndarray, crop: tuple[int, int] | None) -> None:
+        self._stream, self._rows, self._crop = stream, rows, crop
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        row = int(self._rows[index])
+        if self._crop is None:
+            return self._stream.centered(row)
+        return self._stream.cropped(row, *self._crop)
+
+
+@contextlib.contextmanager
+def read_ahead(
+    stream: ImageStream,
+    rows: np.ndarray,
+    *,
+    batch: int,
+    crop: tuple[int, int] | None = None,
+    threads_only: bool = False,
+) -> Iterator[Iterator[np.ndarray]]:
+    """Read images in an order, and decode the next ones while these are used.
+
+    The results are the same for any number of workers. In memory are, besides the two batches at
+    the end, `max(AHEAD, threads)` images; with worker processes each has its own Python
+    (some 200 MB) and holds up to `4 + ceil(AHEAD / workers)` images.
+
+    Args:
+        stream: the images.
+        rows: int `[n]`, their positions, in the order in which they are wanted.
+        batch: images that are given at a time; the last batch may be smaller.
+        crop: seed and epoch of the random crops; None crops in the middle.
+        threads_only: read in threads of this process, whatever the stream's `workers`.
+
+    Yields:
+        The batches, uint8 `[batch, side, side, channels]`. At the end of the block workers and
+        threads are ended.
+
+    Raises:
+        ImageFileError: at its batch, if an image is damaged or too large.
+        OSError: at its batch, if an image cannot be read.
+    """
+    import grain  # slow to import, and only streams need it
+    from absl import flags
+
+    if not flags.FLAGS.is_parsed():
+        # Grain asks for flags of its own, which a program without absl's command line never reads.
+        flags.FLAGS.mark_as_parsed()
+    workers = 0 if threads_only else min(stream.workers, len(rows))
+    source = grain.MapDataset.source(Ordered(stream, np.asarray(rows, np.int64), crop))
+    if workers:
+        options = grain.ReadOptions(num_threads=1, prefetch_buffer_size=_WORKERS_OWN)
+        images = source.to_iter_dataset(options).mp_prefetch(
+            grain.MultiprocessingOptions(workers, per_worker_buffer_size=-(-AHEAD // workers)),
+            _begin_worker,
+        )
+    else:
+        threads = min(os.cpu_count() or 1, len(rows)) or 1
+        images = source.to_iter_dataset(grain.ReadOptions(threads, max(AHEAD, threads)))
+    # Batches are made here: workers that make them would hold several each.
+    iterator: Any = iter(images.batch(batch, drop_remainder=False))
+    try:
+        yield _started_quietly(iterator) if workers else iterator
+    finally:
+        iterator.close()
+
+
+def _started_quietly(iterator: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
+    """Yield the items of an iterator whose first one starts processes."""
+    with _signals_kept_from_children():
+        first = next(iterator, None)
+    if first is not None:
+        yield first
+        yield from iterator
+
+
+def _begin_worker(index: int, count: int) -> None:
+    """Let a worker end with the process that it works for, and with no signal but that."""
+    del index, count
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+@contextlib.contextmanager
+def _signals_kept_from_children() -> Iterator[None]:
+    """Block Ctrl-C and SIGTERM in this thread, and so in the processes that it starts.
+
+    A terminal sends Ctrl-C to all processes: a worker that is still starting would end by it
+    before the run has saved its state.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    # It unblocks both when it starts.
+    resource_tracker.ensure_running()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
