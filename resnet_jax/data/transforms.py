@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -52,8 +53,17 @@ class Transform:
     vertical_first: bool = False
 
     def __post_init__(self) -> None:
-        if len(self.source) != 2 or min(self.source) < 1:
+        for field in dataclasses.fields(self):
+            object.__setattr__(self, field.name, _plain(getattr(self, field.name)))
+        for name in ("source", "resize", "crop"):
+            _check_numbers(name, getattr(self, name), int, "whole numbers of pixels")
+        for name in ("mean", "std"):
+            _check_numbers(name, getattr(self, name), (int, float), "numbers, one per channel")
+        _check_numbers("vertical_first", self.vertical_first, bool, "True or False")
+        if not isinstance(self.source, tuple) or len(self.source) != 2 or min(self.source) < 1:
             raise ValueError(f"`source` (={self.source}) must be a positive height and width")
+        if isinstance(self.resize, tuple) and len(self.resize) != 2:
+            raise ValueError(f"`resize` (={self.resize}) must be a number, or a height and width")
         for name, value in {"resize": min(self.resized), "crop": self.crop}.items():
             if value < 1:
                 raise ValueError(f"`{name}` (={getattr(self, name)}) must be at least 1")
@@ -63,14 +73,18 @@ class Transform:
             raise ValueError(
                 f"`interpolation` (={self.interpolation!r}) must be one of {', '.join(FILTERS)}"
             )
-        if not self.mean or len(self.mean) != len(self.std):
+        tuples = isinstance(self.mean, tuple) and isinstance(self.std, tuple)
+        if not tuples or not self.mean or len(self.mean) != len(self.std):
             raise ValueError(
                 f"`mean` (={self.mean}) and `std` (={self.std}) must have one entry per channel"
             )
         if not all(math.isfinite(value) for value in self.mean):
             raise ValueError(f"`mean` (={self.mean}) must be finite")
         if not all(math.isfinite(value) and value > 0 for value in self.std):
-            raise ValueError(f"`std` (={self.std}) must be positive")
+            raise ValueError(
+                f"`std` (={self.std}) must be positive; it is 0 for a channel that has the same "
+                "value in all pixels"
+            )
 
     @property
     def resized(self) -> tuple[int, int]:
@@ -199,3 +213,21 @@ class Transform:
         pixels = total >> WEIGHT_BITS
         # Only a triangle has no negative weights.
         return pixels if self.interpolation == "bilinear" else pixels.clip(0, 255)
+
+
+def _plain(value: Any) -> Any:
+    """Return numbers of NumPy or JAX as Python's, and arrays and lists of them as tuples."""
+    if isinstance(value, list | tuple) or np.ndim(value):
+        return tuple(map(_plain, value))
+    return value.item() if hasattr(value, "item") else value
+
+
+def _check_numbers(name: str, value: Any, kind: type | tuple[type, ...], expected: str) -> None:
+    """Raise unless a value, or each of a tuple, is a number of a kind.
+
+    Raises:
+        ValueError: naming the argument and what was expected.
+    """
+    values = value if isinstance(value, tuple) else (value,)
+    if not all(isinstance(number, kind) for number in values):
+        raise ValueError(f"`{name}` (={value!r}) must be {expected}")

@@ -47,9 +47,9 @@ ROOT = Path(__file__).parents[2]
         (
             OverflowError("An overflow was encountered while parsing an argument to a jitted\nx"),
             2,
-            r"error: a batch has 2\^31 pixels or more, which batch normalisation cannot count; try a "
-            r"smaller `batch_size`, more `accumulate_steps` \(--accumulate-steps\), or images of a "
-            "smaller `resize`",
+            r"error: a batch has 2\^31 pixels or more, which batch normalisation cannot count; "
+            r"try a smaller `batch_size`, more `accumulate_steps` \(--accumulate-steps\), or "
+            "images of a smaller `resize`",
         ),
         (SafetensorError("I/O error: disk full"), 2, "error: I/O error: disk full"),
         (RuntimeError("Could not determine home directory."), 2, "error: .*; set HOME"),

@@ -26,7 +26,7 @@ from experiments import cifar_resnet34
 from experiments.recipe import parse
 from experiments.run_options import RunOptions
 from experiments.train import run_command
-from resnet_jax.data import load_image_folder
+from resnet_jax.data import Transform, load_image_folder
 from resnet_jax.evaluation import (
     Mistake,
     class_report,
@@ -46,9 +46,13 @@ from resnet_jax.run.migrations import FORMAT_VERSION
 from resnet_jax.storage import dumps, write_manifest
 from resnet_jax.training import (
     EvalPlan,
+    ReduceLROnPlateau,
+    Schedule,
+    TrainState,
     create_state,
     cross_entropy,
     eval_step,
+    make_optimizer,
     zero_totals,
 )
 
@@ -526,26 +530,99 @@ VALUES = st.one_of(
 )
 
 
-@settings(cheaply, max_examples=200)
+# What they have no default for.
+CONFIGURATIONS = {
+    FitConfig: {},
+    ReduceLROnPlateau: {},
+    Schedule: {"shape": "constant", "total_steps": 9},
+    Transform: {"source": (8, 8), "resize": 8, "crop": 8, "mean": (0.5,), "std": (0.5,)},
+}
+OPTIMIZER = {"momentum": 0.9, "weight_decay": 0.0, "beta2": 0.9}
+
+
+def scalar_of(kind, value):
+    """Return a value as a scalar of another type, or None where the type has no such value."""
+    try:
+        with np.errstate(all="ignore"), warnings.catch_warnings(action="ignore"):
+            return kind(value)
+    except (ValueError, OverflowError):
+        return None
+
+
+@settings(cheaply, max_examples=300)
 @given(
-    name=st.sampled_from([field.name for field in dataclasses.fields(FitConfig)]),
+    place=st.sampled_from(
+        [(kind, field.name) for kind in CONFIGURATIONS for field in dataclasses.fields(kind)]
+    ),
     kind=SCALARS,
     value=VALUES,
 )
-def test_scalars_of_a_configuration(name, kind, value):
+def test_scalars_of_a_configuration(place, kind, value):
     """They are Python's own afterwards, and kept by JSON; or one line says what would work."""
-    try:
-        with np.errstate(all="ignore"), warnings.catch_warnings(action="ignore"):
-            given_value = kind(value)
-    except (ValueError, OverflowError):
+    configuration, name = place
+    scalar = scalar_of(kind, value)
+    if scalar is None:
         return
+    shape = {"mean": 1, "std": 1, "source": 2}.get(name)
+    given_value = scalar if shape is None else (scalar,) * shape
     try:
-        config = FitConfig(**{name: given_value})
-    except ValueError as error:
+        config = configuration(**{**CONFIGURATIONS[configuration], name: given_value})
+    except (ValueError, TypeError) as error:
         message = str(error)
-        assert re.fullmatch(rf"`{name}` [^\n]+", message)
+        # A value may be wrong beside another, such as a crop beside a resize.
+        assert re.fullmatch(r"`\w+` [^\n]+", message)
+        assert f"`{name}`" in message
     else:
         kept = getattr(config, name)
+        if isinstance(kept, tuple):
+            kept, given_value = kept[0], scalar
         assert type(kept) in (int, float, bool, str)
         assert kept == given_value
         json.loads(dumps(dataclasses.asdict(config)))
+
+
+@settings(cheaply, max_examples=100)
+@given(name=st.sampled_from(["learning_rate", *OPTIMIZER]), kind=SCALARS, value=VALUES)
+def test_scalars_of_an_optimizer(name, kind, value):
+    """Its state has the types that it has for Python's numbers, or one line says what would."""
+    scalar = scalar_of(kind, value)
+    if scalar is None:
+        return
+    given_value = {"learning_rate": 0.1, **OPTIMIZER, name: scalar}
+    params = {"kernel": np.ones((2, 2), np.float32)}
+    expected = make_optimizer(0.1, name="adamw", **OPTIMIZER).init(params)
+    try:
+        state = make_optimizer(name="adamw", **given_value).init(params)
+    except (ValueError, TypeError) as error:
+        message = str(error)
+        assert re.fullmatch(rf"`{name}` [^\n]+", message)
+    else:
+        assert jax.tree.map(jnp.result_type, state.hyperparams) == jax.tree.map(
+            jnp.result_type, expected.hyperparams
+        )
+        # A whole state is saved in a checkpoint.
+        layout(
+            TrainState(step=jnp.int32(0), params=params, batch_stats={}, opt_state=state, ema={})
+        )
+
+
+@settings(cheaply, max_examples=25)
+@given(parts=PATHS)
+def test_paths_of_files(network, tmp_path_factory, parts):
+    """Images and weights are read from any path that the system takes, or one line says why not."""
+    folder = tmp_path_factory.mktemp("fuzz")
+    path = folder.joinpath("below", *parts, "images")
+    model, variables = network
+    weights = path / "weights.safetensors"
+    try:
+        for name, number in itertools.product("ab", range(3)):
+            add_file(path / name, f"{number}.png", (number, len(name), 0))
+        rj.save_weights(weights, model, variables)
+    except OSError:
+        pass  # The system takes no such path.
+    else:
+        loaded = load_image_folder(path, side=4)
+        assert loaded.dataset.class_names == ("a", "b")
+        assert_trees_equal(rj.load_weights(model, weights), variables)
+        assert not list(path.glob("*.tmp"))
+    shutil.rmtree(folder)
