@@ -40,7 +40,7 @@ from .models import (
     wide_resnet50_2,
     wide_resnet101_2,
 )
-from .pretrained import Pretrained, load_pretrained
+from .pretrained import ModelCard, Pretrained, load_pretrained, save_pretrained
 from .run import FitConfig, FitResult, History, RunFolder, Task, fit
 from .training import (
     Batch,
@@ -69,6 +69,7 @@ __all__ = [
     "FitResult",
     "GroupNorm",
     "History",
+    "ModelCard",
     "PlateauState",
     "Pretrained",
     "ReduceLROnPlateau",
@@ -110,6 +111,7 @@ __all__ = [
     "resnext101_32x8d",
     "resnext101_64x4d",
     "run",
+    "save_pretrained",
     "save_weights",
     "set_learning_rate",
     "show_examples",

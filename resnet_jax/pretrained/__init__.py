@@ -3,7 +3,9 @@
 The folders are timm's: `model.safetensors`, `config.json`, and a model card in `README.md`.
 """
 
+from .card import ModelCard
 from .loading import load_pretrained
 from .network import Pretrained
+from .saving import save_pretrained
 
-__all__ = ["Pretrained", "load_pretrained"]
+__all__ = ["ModelCard", "Pretrained", "load_pretrained", "save_pretrained"]

@@ -107,7 +107,16 @@ def load_pretrained(
     config = {**description.config, "num_classes": classes}
     if names is None:
         config = {n: value for n, value in config.items() if not n.startswith("label_")}
-    return Pretrained(model, variables, transform, names, config, found.name, notes)
+    return Pretrained(
+        model,
+        variables,
+        transform,
+        names,
+        config,
+        found.name,
+        notes,
+        has_transform=found.config is not None,
+    )
 
 
 def _description(found: Source, by_hand: Description | None) -> tuple[Description, tuple[str, ...]]:

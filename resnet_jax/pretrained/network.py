@@ -27,6 +27,8 @@ class Pretrained:
         config: the source's `config.json` in timm's nested form, or what it would be.
         source: where the network comes from.
         notes: sentences on what was taken, passed over or assumed.
+        has_transform: whether the source says its transform; otherwise it is the usual one of
+            ImageNet.
     """
 
     model: ResNet
@@ -36,6 +38,7 @@ class Pretrained:
     config: Mapping[str, Any]
     source: str
     notes: tuple[str, ...] = ()
+    has_transform: bool = True
 
     def predict(self, image: Image.Image | np.ndarray, top: int = 5) -> list[tuple[str, float]]:
         """Return the most probable classes of one image, by name and probability.
