@@ -5,15 +5,17 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar, Literal, Protocol, runtime_checkable
+from typing import Literal, Protocol, get_args, runtime_checkable
 
 import jax
 import jax.numpy as jnp
 from jax import Array
 
+from ..resampling import Interpolation
 from ..transforms import Transform
 
-Stage = Literal["pixels", "normalised"]
+Stage = Literal["stored", "pixels", "normalised"]
+"""What an augmentation works on, in the order of a pipeline; see `Augmentation`."""
 
 
 @runtime_checkable
@@ -24,17 +26,25 @@ class Augmentation(Protocol):
     nor on the number of devices that share the batch.
 
     Attributes:
-        stage: what it works on; `"pixels"` is uint8 `[batch, height, width, channels]` of the
-            final size, `"normalised"` the float32 images that the model sees.
+        stage: what it works on; `"stored"` is uint8 `[batch, height, width, channels]` of the size
+            in memory, which becomes the final size, `"pixels"` is uint8 of the final size, and
+            `"normalised"` the float32 images that the model sees.
         mixes: whether it mixes examples, and so needs labels as probabilities `[batch,
             classes]`.
     """
 
-    stage: ClassVar[Stage]
-    mixes: ClassVar[bool]
+    @property
+    def stage(self) -> Stage:
+        """What it works on."""
+
+    @property
+    def mixes(self) -> bool:
+        """Whether it mixes examples."""
 
     def __call__(self, keys: Array, images: Array, labels: Array) -> tuple[Array, Array]:
-        """Return the augmented images and their labels, of the same shapes and types.
+        """Return the augmented images and their labels, of the same types and shapes.
+
+        Only an augmentation of the stage `"stored"` may return images of another size.
 
         Args:
             keys: one key for each example, `[batch]`.
@@ -43,9 +53,19 @@ class Augmentation(Protocol):
         """
 
 
+@runtime_checkable
+class Cropping(Augmentation, Protocol):
+    """An augmentation of the stage `"stored"`: it makes images of the final size."""
+
+    def sized(self, size: tuple[int, int], interpolation: Interpolation) -> Augmentation:
+        """Return this augmentation for a height and width in pixels, and a filter."""
+
+
 @dataclass(frozen=True)
 class Pipeline:
     """Resize, random crop, augmentations on pixels, normalisation, augmentations after it.
+
+    An augmentation of stored images, which must be the first, takes the place of resize and crop.
 
     Attributes:
         transform: resizes, crops and normalises.
@@ -53,7 +73,8 @@ class Pipeline:
         num_classes: number of classes, for labels that become one-hot because examples are mixed.
 
     Raises:
-        ValueError: on construction, if an augmentation of pixels follows one of normalised images.
+        ValueError: on construction, if the augmentations are not in the order of their stages, or
+            two of them work on stored images.
 
     >>> from . import Flip, Mixup
     >>> transform = Transform(source=(8, 8), resize=8, crop=8, mean=(0.5,), std=(0.2,))
@@ -69,11 +90,17 @@ class Pipeline:
     num_classes: int
 
     def __post_init__(self) -> None:
+        order = get_args(Stage)
         for before, after in itertools.pairwise(self.augmentations):
-            if (before.stage, after.stage) == ("normalised", "pixels"):
+            first, second = type(before).__name__, type(after).__name__
+            if before.stage == after.stage == "stored":
                 raise ValueError(
-                    f"`augment`: {type(after).__name__} works on pixels and must come before "
-                    f"{type(before).__name__}, which works on normalised images"
+                    f"`augment`: {first} and {second} both crop the stored images; keep one"
+                )
+            if order.index(before.stage) > order.index(after.stage):
+                raise ValueError(
+                    f"`augment`: {second} works on {_WORKS_ON[after.stage]} and must come before "
+                    f"{first}, which works on {_WORKS_ON[before.stage]}"
                 )
 
     @property
@@ -107,17 +134,21 @@ class Pipeline:
         """
         if self.mixes:
             labels = jax.nn.one_hot(labels, self.num_classes, dtype=jnp.float32)
+        size = (self.transform.crop, self.transform.crop)
+        indexed = list(enumerate(self.augmentations))
+        crops = [
+            (index, augmentation.sized(size, self.transform.interpolation))
+            for index, augmentation in indexed
+            if isinstance(augmentation, Cropping)
+        ]
         on_pixels, after = (
-            [
-                (index, augmentation)
-                for index, augmentation in enumerate(self.augmentations)
-                if augmentation.stage == stage
-            ]
+            [item for item in indexed if item[1].stage == stage]
             for stage in ("pixels", "normalised")
         )
-        if on_pixels:
-            images = self._to_pixels.random(images, keys).astype(jnp.uint8)
-            for index, augmentation in on_pixels:
+        if crops or on_pixels:
+            if not crops:
+                images = self._to_pixels.random(images, keys).astype(jnp.uint8)
+            for index, augmentation in crops + on_pixels:
                 images, labels = augmentation(_stream(keys, index), images, labels)
             images = self._normalise.center(images)
         else:
@@ -125,6 +156,13 @@ class Pipeline:
         for index, augmentation in after:
             images, labels = augmentation(_stream(keys, index), images, labels)
         return images, labels
+
+
+_WORKS_ON = {
+    "stored": "stored images",
+    "pixels": "pixels",
+    "normalised": "normalised images",
+}
 
 
 def _stream(keys: Array, index: int) -> Array:

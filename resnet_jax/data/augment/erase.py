@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal, get_args
 
 import jax
 import jax.numpy as jnp
@@ -12,6 +11,7 @@ from jax import Array
 
 from .base import Stage
 from .geometry import check_probability, happens
+from .random_box import Bounds, check_bounds, random_corner, random_sides
 
 
 def inside(centres: Array, sizes: Array, shape: tuple[int, int]) -> Array:
@@ -72,15 +72,27 @@ class Cutout:
         return jnp.where(hidden, 0.0, images), labels
 
 
+Fill = Literal["zero", "random", "pixel"]
+"""What is put into an erased rectangle, see `RandomErasing`."""
+
+
 @dataclass(frozen=True)
 class RandomErasing:
-    """Hides a rectangle of random area and shape in some images, with the mean colour.
+    """Erases a rectangle of random area and shape in some images, as torchvision and timm do.
 
-    The area is uniform, and so is the logarithm of height over width; a side longer than the
-    image's is shortened to it. The rectangle lies inside the image.
+    The area is uniform, and so is the logarithm of height over width. A rectangle that is not
+    smaller than the image in both directions is drawn again; after ten tries the image stays as it
+    is. Its place is uniform, inside the image.
+
+    | `fill` | torchvision's `value` | timm's `mode` | what is put there |
+    |---|---|---|---|
+    | `"zero"` | `0` | `"const"` | 0: the mean colour, after normalisation |
+    | `"random"` | – | `"rand"` | one number for each channel, from a standard normal distribution |
+    | `"pixel"` | `"random"` | `"pixel"` | such a number for each channel of each pixel |
 
     Attributes:
         probability: probability that an image gets a rectangle, in [0, 1].
+        fill: what is put into the rectangle.
         area: least and greatest area, as fractions of the image's.
         ratio: least and greatest height over width.
 
@@ -88,40 +100,45 @@ class RandomErasing:
         ValueError: on construction, if an argument is out of range.
 
     References:
-        Zhong et al. 2017, https://arxiv.org/abs/1708.04896
+        Zhong et al. 2017, https://arxiv.org/abs/1708.04896;
+        https://docs.pytorch.org/vision/stable/generated/torchvision.transforms.v2.RandomErasing.html
     """
 
     probability: float = 0.5
-    area: tuple[float, float] = (0.02, 0.33)
-    ratio: tuple[float, float] = (0.3, 3.3)
+    fill: Fill = "zero"
+    area: Bounds = (0.02, 0.33)
+    ratio: Bounds = (0.3, 3.3)
     stage: ClassVar[Stage] = "normalised"
     mixes: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         check_probability(self.probability)
-        if not 0.0 < self.area[0] <= self.area[1] <= 1.0:
-            raise ValueError(f"`area` (={self.area}) must ascend in (0, 1]")
-        if not (0.0 < self.ratio[0] <= self.ratio[1] and math.isfinite(self.ratio[1])):
-            raise ValueError(f"`ratio` (={self.ratio}) must ascend, be finite and above 0")
+        if self.fill not in get_args(Fill):
+            raise ValueError(f"`fill` (={self.fill!r}) must be one of {', '.join(get_args(Fill))}")
+        check_bounds("area", self.area, most=1.0)
+        check_bounds("ratio", self.ratio)
 
     def __call__(self, keys: Array, images: Array, labels: Array) -> tuple[Array, Array]:
-        """Hide rectangles; see `Augmentation`."""
-        height, width = images.shape[1:3]
-        image = jnp.asarray((height, width), jnp.int32)
-
-        def draw(key: Array, low: float, high: float) -> Array:
-            return jax.random.uniform(key, (), jnp.float32, low, high)
+        """Erase rectangles; see `Augmentation`."""
+        shape = (images.shape[1], images.shape[2])
+        greatest = jnp.asarray(shape, jnp.int32) - 1
 
         def rectangle(key: Array) -> tuple[Array, Array]:
-            area_key, ratio_key, place_key = jax.random.split(key, 3)
-            area = draw(area_key, *self.area) * (height * width)
-            root = jnp.exp(0.5 * draw(ratio_key, *(math.log(bound) for bound in self.ratio)))
-            sides = jnp.sqrt(area) * jnp.stack([root, 1.0 / root])
-            sides = jnp.clip(jnp.round(sides).astype(jnp.int32), 1, image)
-            first = jax.random.randint(place_key, (2,), 0, image - sides + 1, jnp.int32)
-            return first + sides // 2, sides
+            sides_key, corner_key = jax.random.split(key)
+            sides, fits = random_sides(
+                sides_key, shape, self.area, self.ratio, low=0, high=greatest
+            )
+            sides = jnp.where(fits, sides, 0)
+            return random_corner(corner_key, shape, sides) + sides // 2, sides
 
-        split = jax.vmap(jax.random.split)(keys)
-        hidden = inside(*jax.vmap(rectangle)(split[:, 0]), (height, width))
-        hidden = hidden & happens(split[:, 1], self.probability)[:, None, None, None]
-        return jnp.where(hidden, 0.0, images), labels
+        split = jax.vmap(lambda key: jax.random.split(key, 3))(keys)
+        erased = inside(*jax.vmap(rectangle)(split[:, 0]), shape)
+        erased = erased & happens(split[:, 1], self.probability)[:, None, None, None]
+        return jnp.where(erased, self._values(split[:, 2], images), images), labels
+
+    def _values(self, keys: Array, images: Array) -> Array | float:
+        """Return what is put into the rectangles, of a shape that broadcasts to the images'."""
+        if self.fill == "zero":
+            return 0.0
+        one = (1, 1, images.shape[-1]) if self.fill == "random" else images.shape[1:]
+        return jax.vmap(lambda key: jax.random.normal(key, one, jnp.float32))(keys)

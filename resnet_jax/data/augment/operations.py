@@ -1,11 +1,13 @@
-"""Pillow's operations on one uint8 image `[height, width, channels]`, as JAX functions.
+"""Operations on the levels of one uint8 image `[height, width, channels]`, as JAX functions.
 
 They give Pillow's pixels; where Pillow computes with floating-point numbers, a value may differ by
-one level. The luminance of an image with one channel is that channel.
+one level. The luminance of an image with one channel is that channel. `hue`, for which Pillow has
+only 8 bits, is torchvision's for tensors.
 """
 
 from __future__ import annotations
 
+import jax
 import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike
@@ -44,6 +46,35 @@ def contrast(image: Array, factor: ArrayLike) -> Array:
 def color(image: Array, factor: ArrayLike) -> Array:
     """Interpolate from grey to the image, as `ImageEnhance.Color`."""
     return _enhance(image, jnp.broadcast_to(luminance(image), image.shape), factor)
+
+
+def hue(image: Array, shift: ArrayLike) -> Array:
+    """Shift the hue of a colour image in HSV space, as torchvision's `adjust_hue` of a tensor.
+
+    Args:
+        image: the image; a grey one, which has no hue, stays as it is.
+        shift: turns, where 1 is the full circle.
+    """
+    if image.shape[-1] == 1:
+        return image
+    x = image.astype(jnp.float32)
+    red, green, blue = x[..., 0], x[..., 1], x[..., 2]
+    greatest, least = x.max(-1), x.min(-1)
+    chroma = greatest - least
+    unit = jnp.maximum(chroma, 1.0)
+    sixths = jnp.where(
+        greatest == red,
+        (green - blue) / unit,
+        jnp.where(greatest == green, 2.0 + (blue - red) / unit, 4.0 + (red - green) / unit),
+    )
+    sixths = sixths + 6.0 * jnp.asarray(shift, jnp.float32)
+    # How far each channel lies below the greatest one, from 0 to 1 in units of the chroma.
+    places = jnp.asarray([5.0, 3.0, 1.0], jnp.float32)
+    turned = jnp.mod(places[None, None] + sixths[..., None], 6.0)
+    below = jnp.clip(jnp.minimum(turned, 4.0 - turned), 0.0, 1.0)
+    levels = greatest[..., None] - chroma[..., None] * below
+    # torchvision maps [0, 1] to levels by the factor 256 - 0.001, rounded down.
+    return jnp.clip(levels * (255.999 / 255.0), 0, LEVELS - 1).astype(jnp.uint8)
 
 
 def sharpness(image: Array, factor: ArrayLike) -> Array:
@@ -87,8 +118,7 @@ def autocontrast(image: Array) -> Array:
 
 def equalize(image: Array) -> Array:
     """Flatten the histogram of each channel, as `ImageOps.equalize`."""
-    channels = [_equalize_channel(image[..., channel]) for channel in range(image.shape[-1])]
-    return jnp.stack(channels, axis=-1)
+    return jax.vmap(_equalize_channel, in_axes=-1, out_axes=-1)(image)
 
 
 def _equalize_channel(channel: Array) -> Array:
@@ -98,59 +128,3 @@ def _equalize_channel(channel: Array) -> Array:
     before = jnp.cumsum(counts) - counts
     table = jnp.clip((step // 2 + before) // jnp.maximum(step, 1), 0, LEVELS - 1)
     return jnp.where(step > 0, table[x], x).astype(jnp.uint8)
-
-
-def affine(image: Array, matrix: Array) -> Array:
-    """Map the image as `Image.transform` does with `AFFINE` and `NEAREST`; outside is black.
-
-    Args:
-        image: the image.
-        matrix: `[2, 3]`; the pixel at `(x, y)` is taken from `matrix @ (x, y, 1)`, where both are
-            coordinates of the middle of a pixel.
-    """
-    height, width = image.shape[:2]
-    y, x = jnp.meshgrid(
-        jnp.arange(height, dtype=jnp.float32) + 0.5,
-        jnp.arange(width, dtype=jnp.float32) + 0.5,
-        indexing="ij",
-    )
-    columns, rows = (
-        jnp.floor(row[0] * x + row[1] * y + row[2]).astype(jnp.int32) for row in matrix
-    )
-    is_inside = (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)
-    pixels = image[jnp.clip(rows, 0, height - 1), jnp.clip(columns, 0, width - 1)]
-    return jnp.where(is_inside[..., None], pixels, 0)
-
-
-def shear_x(image: Array, slope: ArrayLike) -> Array:
-    """Move each row to the left by `slope` times its distance from the top."""
-    return affine(image, _matrix([[1, slope, 0], [0, 1, 0]]))
-
-
-def shear_y(image: Array, slope: ArrayLike) -> Array:
-    """Move each column upwards by `slope` times its distance from the left."""
-    return affine(image, _matrix([[1, 0, 0], [slope, 1, 0]]))
-
-
-def translate_x(image: Array, distance: ArrayLike) -> Array:
-    """Move the image to the left by `distance` pixels."""
-    return affine(image, _matrix([[1, 0, distance], [0, 1, 0]]))
-
-
-def translate_y(image: Array, distance: ArrayLike) -> Array:
-    """Move the image upwards by `distance` pixels."""
-    return affine(image, _matrix([[1, 0, 0], [0, 1, distance]]))
-
-
-def rotate(image: Array, degrees: ArrayLike) -> Array:
-    """Rotate the image counterclockwise about its centre, as `Image.rotate` with `NEAREST`."""
-    angle = -jnp.deg2rad(jnp.asarray(degrees, jnp.float32))
-    cos, sin = jnp.cos(angle), jnp.sin(angle)
-    y, x = image.shape[0] / 2, image.shape[1] / 2
-    return affine(
-        image, _matrix([[cos, sin, x - cos * x - sin * y], [-sin, cos, y + sin * x - cos * y]])
-    )
-
-
-def _matrix(rows: list[list[ArrayLike]]) -> Array:
-    return jnp.asarray([[jnp.asarray(value, jnp.float32) for value in row] for row in rows])

@@ -9,14 +9,22 @@ from resnet_jax.data import Transform
 from resnet_jax.data.augment import (
     AUGMENTATIONS,
     Augmentation,
+    CutMix,
     Cutout,
     Flip,
     Mixup,
+    OneOf,
     PadCrop,
     Pipeline,
+    RandomErasing,
+    RandomResizedCrop,
 )
 
-KINDS = [pytest.param(kind(), id=name) for name, kind in AUGMENTATIONS.items()]
+KINDS = [
+    *(pytest.param(kind(), id=name) for name, kind in AUGMENTATIONS.items()),
+    pytest.param(OneOf((Mixup(), CutMix())), id="one of"),
+    pytest.param(RandomErasing(0.5, "pixel"), id="erase by pixel"),
+]
 LABELS = np.arange(64, dtype=np.int32) % 10
 
 
@@ -42,7 +50,7 @@ def test_shapes_types_and_values(compiled, keys, photos):
     if not augmentation.mixes:
         np.testing.assert_array_equal(new_labels, labels)
     assert int((result != images).any((1, 2, 3)).sum()) > 10
-    if augmentation.stage == "normalised":
+    if augmentation.stage == "normalised" and augmentation != RandomErasing(0.5, "pixel"):
         assert float(jnp.abs(result).max()) <= 2
 
 
@@ -94,6 +102,17 @@ def test_a_pipeline_makes_labels_one_hot_to_mix(keys, photos):
     assert ((nearest == LABELS) | (nearest == LABELS.reshape(-1, 2)[:, ::-1].ravel())).all()
 
 
-def test_an_order_that_cannot_be():
-    with pytest.raises(ValueError, match="Flip works on pixels and must come before Mixup"):
-        Pipeline(TRANSFORM, (PadCrop(), Mixup(), Flip()), 10)
+@pytest.mark.parametrize(
+    ("augmentations", "message"),
+    [
+        ((PadCrop(), Mixup(), Flip()), "Flip works on pixels and must come before Mixup"),
+        (
+            (Flip(), RandomResizedCrop()),
+            "RandomResizedCrop works on stored images and must come before Flip, which works on pi",
+        ),
+        ((RandomResizedCrop(), RandomResizedCrop()), "both crop the stored images; keep one"),
+    ],
+)
+def test_an_order_that_cannot_be(augmentations, message):
+    with pytest.raises(ValueError, match=message):
+        Pipeline(TRANSFORM, augmentations, 10)

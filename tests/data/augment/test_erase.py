@@ -1,3 +1,5 @@
+import math
+
 import jax
 import numpy as np
 import pytest
@@ -50,11 +52,54 @@ def test_erasing_hides_rectangles_of_that_area(keys):
     assert np.log(ratios).mean() == pytest.approx(0, abs=0.05)
 
 
+def erased_by_tries(random, area, ratio, side=16):
+    """Height and width by the rule's words: ten tries, then nothing."""
+    for _ in range(10):
+        target = random.uniform(*area) * side**2
+        aspect = math.exp(random.uniform(*map(math.log, ratio)))
+        h, w = round(math.sqrt(target * aspect)), round(math.sqrt(target / aspect))
+        if h < side and w < side:
+            return h, w
+    return 0, 0
+
+
+@pytest.mark.parametrize(
+    ("area", "ratio"), [((0.02, 0.33), (0.3, 3.3)), ((0.6, 0.9), (0.2, 2.0)), ((1.0, 1.0), (1, 1))]
+)
+def test_what_does_not_fit_is_drawn_again(keys, area, ratio):
+    mask = hidden(RandomErasing(1.0, area=area, ratio=ratio), keys)
+    heights, widths = (mask.any(axis).sum(1) for axis in (2, 1))
+    assert max(heights.max(), widths.max()) < 16
+    random = np.random.default_rng(0)
+    expected = np.array([erased_by_tries(random, area, ratio) for _ in keys])
+    assert (heights > 0).mean() == pytest.approx((expected[:, 0] > 0).mean(), abs=0.03)
+    assert heights.mean() == pytest.approx(expected[:, 0].mean(), abs=0.25)
+    assert widths.mean() == pytest.approx(expected[:, 1].mean(), abs=0.25)
+
+
+def test_what_is_put_there(keys):
+    """Numbers of a standard normal distribution: one for each channel, or for each pixel too."""
+    whole = {"area": (0.3, 0.3), "ratio": (1.0, 1.0)}
+    for fill in ("random", "pixel"):
+        images, _ = RandomErasing(1.0, fill, **whole)(keys, ONES, keys)
+        images = np.asarray(images)
+        changed = images != 1
+        # 9 pixels of 16 on each side.
+        assert (changed.sum((1, 2)) == 81).all()
+        values = images[changed.all(-1)].reshape(len(keys), 81, 3)
+        assert (np.ptp(values, axis=1) == 0).all() == (fill == "random")
+        assert (np.ptp(values, axis=2) > 0).all()
+        assert values.mean() == pytest.approx(0, abs=0.05)
+        assert values.std() == pytest.approx(1, abs=0.05)
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
         (lambda: Cutout(0), r"`size` \(=0\) must be at least 1"),
         (lambda: RandomErasing(-0.1), r"`probability` \(=-0.1\)"),
+        (lambda: RandomErasing(fill="black"), r"`fill` \(='black'\) must be one of zero, random"),
+        (lambda: RandomErasing(area=(0.5, 1.5)), r"be above 0 and be at most 1"),
         (lambda: RandomErasing(area=(0.3, 0.2)), r"`area` \(=\(0.3, 0.2\)\) must ascend"),
         (lambda: RandomErasing(ratio=(0.0, 1.0)), r"`ratio` \(=\(0.0, 1.0\)\) must ascend"),
     ],
