@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 from collections.abc import Mapping
 from typing import Any, Literal
@@ -11,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from .image_decoding import MODES
-from .resampling import Interpolation, takes_vertical_pass_first
+from .resampling import Interpolation
 from .transforms import Transform
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -194,7 +195,7 @@ class ImageTransform:
             mean=self.mean,
             std=self.std,
             interpolation=self.interpolation,
-            vertical_first=takes_vertical_pass_first((height, width), resized, self.interpolation),
+            vertical_first=_takes_vertical_pass_first((height, width), resized, self.interpolation),
         )
 
     def _window(self, image: Image.Image | np.ndarray, side: int, margin: int) -> np.ndarray:
@@ -235,3 +236,26 @@ def _picture(pixels: np.ndarray) -> Image.Image:
             "[height, width, 1 or 3]"
         )
     return Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
+
+
+@functools.lru_cache(maxsize=32)
+def _takes_vertical_pass_first(
+    source: tuple[int, int], target: tuple[int, int], interpolation: Interpolation
+) -> bool:
+    """Return whether Pillow resamples the columns of an image before its rows.
+
+    Since Pillow 13 it does so for tall images. The result of the first pass is rounded, so the
+    order is seen in the pixels; the rule is that of the installed release, which is asked.
+
+    Args:
+        source: height and width of the image, in pixels.
+        target: height and width after the resize, in pixels.
+        interpolation: the filter.
+    """
+    image = Image.fromarray(np.random.default_rng(0).integers(0, 256, source, dtype=np.uint8))
+
+    def resize(picture: Image.Image, height: int, width: int) -> Image.Image:
+        return picture.resize((width, height), Image.Resampling[interpolation.upper()])
+
+    rows_first = resize(resize(image, source[0], target[1]), *target)
+    return resize(image, *target).tobytes() != rows_first.tobytes()

@@ -8,7 +8,6 @@ from types import MappingProxyType
 from typing import Literal, NamedTuple
 
 import numpy as np
-from PIL import Image
 
 # Pillow keeps 8 bits for the pixel and 2 for the sum's headroom in its 32-bit accumulator.
 WEIGHT_BITS = 32 - 8 - 2
@@ -110,26 +109,3 @@ def resampling_taps(source: int, target: int, interpolation: Interpolation = "bi
     first = np.minimum(first, source - taps)
     weights = np.take_along_axis(dense, first[:, None] + np.arange(taps)[None, :], axis=1)
     return Taps(first.astype(np.int32), weights.astype(np.int32))
-
-
-@functools.lru_cache(maxsize=32)
-def takes_vertical_pass_first(
-    source: tuple[int, int], target: tuple[int, int], interpolation: Interpolation
-) -> bool:
-    """Return whether Pillow resamples the columns of an image before its rows.
-
-    Since Pillow 13 it does so for tall images. The result of the first pass is rounded, so the
-    order is seen in the pixels; the rule is that of the installed release, which is asked.
-
-    Args:
-        source: height and width of the image, in pixels.
-        target: height and width after the resize, in pixels.
-        interpolation: the filter.
-    """
-    image = Image.fromarray(np.random.default_rng(0).integers(0, 256, source, dtype=np.uint8))
-
-    def resize(picture: Image.Image, height: int, width: int) -> Image.Image:
-        return picture.resize((width, height), Image.Resampling[interpolation.upper()])
-
-    rows_first = resize(resize(image, source[0], target[1]), *target)
-    return not np.array_equal(resize(image, *target), rows_first)

@@ -91,6 +91,15 @@ class Transform:
         """Height and width after the resize, in pixels."""
         return self.resize if isinstance(self.resize, tuple) else (self.resize, self.resize)
 
+    @property
+    def centre(self) -> tuple[int, int]:
+        """Row and column where the crop in the middle begins.
+
+        Half a pixel rounds to even, as in torchvision's `CenterCrop`.
+        """
+        rows, columns = (round((side - self.crop) / 2) for side in self.resized)
+        return rows, columns
+
     def random(self, images: jax.Array, key: jax.Array) -> jax.Array:
         """Crop each image at a place of its own, drawn uniformly.
 
@@ -116,7 +125,7 @@ class Transform:
         return self.at(images, draw(keys))
 
     def center(self, images: jax.Array) -> jax.Array:
-        """Crop each image in the middle; half a pixel rounds to even, as torchvision's CenterCrop.
+        """Crop each image in the middle, at `centre`.
 
         Args:
             images: uint8 `[batch, height, width, channels]`.
@@ -124,8 +133,7 @@ class Transform:
         Returns:
             float32 `[batch, crop, crop, channels]`.
         """
-        offsets = [round((side - self.crop) / 2) for side in self.resized]
-        return self.at(images, jnp.tile(jnp.array(offsets, jnp.int32), (images.shape[0], 1)))
+        return self.at(images, jnp.tile(jnp.array(self.centre, jnp.int32), (images.shape[0], 1)))
 
     def at(self, images: jax.Array, offsets: jax.Array) -> jax.Array:
         """Crop each image at a given place.

@@ -14,6 +14,7 @@ from .figures import (
     show_examples,
 )
 from .flip import FlipAveraged
+from .onnx_export import to_onnx
 from .page import Mistake, most_confident_mistakes, write_page
 from .predict import predict_logits
 from .ranking import Ranks, rank_labels
@@ -51,6 +52,7 @@ __all__ = [
     "running_average",
     "save_figure",
     "show_examples",
+    "to_onnx",
     "to_stablehlo",
     "write_page",
 ]

@@ -1,0 +1,145 @@
+"""A network and its weights as an ONNX model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import numpy as np
+
+from ...data import Transform
+from ...models import ResNet
+from ..export import OUTPUTS
+from .fold import fold_batch_norm as fold
+from .graph import BATCH, IMAGES, Graph, Node, Value
+from .pixels import transform_pixels
+from .tracing import trace
+
+OPSET = 18
+"""Version of ONNX's operations; that of ONNX 1.13, of the year 2022."""
+
+
+def to_onnx(
+    model: ResNet,
+    variables: Mapping[str, Any],
+    *,
+    transform: Transform | None,
+    image_shape: tuple[int, int, int],
+    output: Literal["logits", "probabilities"] = "logits",
+    fold_batch_norm: bool = False,
+    metadata: Mapping[str, str] | None = None,
+) -> bytes:
+    """Export a network in evaluation mode, together with its weights, for batches of any size.
+
+    The model has one input, `images`, and one output with the name of `output`. It computes in
+    float32, whatever `model.dtype` is. The network is traced, so that blocks, stems and other
+    parts of one's own are exported, too, as far as ONNX has their operations.
+
+    Args:
+        model: the network.
+        variables: its `params` and `batch_stats`; they become part of the model.
+        transform: transform whose `center` begins the model, which then takes uint8 images
+            `[batch, height, width, channels]`; None makes a model that takes normalised float32
+            images `[batch, channels, height, width]`.
+        image_shape: `(height, width, channels)` of the images that the model takes.
+        output: whether the model returns logits or probabilities, float32 `[batch, classes]`.
+        fold_batch_norm: fold each batch normalisation into the convolution before it.
+        metadata: texts that the model carries, by name.
+
+    Returns:
+        The content of a `.onnx` file.
+
+    Raises:
+        ImportError: if the package `onnx` is not installed.
+        ValueError: if the network does not take such images, or has an operation that has no form
+            in ONNX.
+
+    References:
+        https://onnx.ai/onnx/operators
+    """
+    import onnx
+
+    if output not in OUTPUTS:
+        raise ValueError(f"`output` (={output!r}) must be one of {', '.join(OUTPUTS)}")
+    graph = Graph()
+    height, width, channels = image_shape
+    if transform is None:
+        size = (BATCH, height, width, channels)
+        images = Value(IMAGES, size, size, channels_first=True)
+        kind, dims = "float32", ("batch", channels, height, width)
+    else:
+        if (*transform.source, len(transform.mean)) != image_shape:
+            raise ValueError(
+                f"`image_shape` (={image_shape}) must be that of the transform, "
+                f"{(*transform.source, len(transform.mean))}"
+            )
+        size = (BATCH, transform.crop, transform.crop, channels)
+        images = transform_pixels(graph, transform, size)
+        kind, dims = "uint8", ("batch", height, width, channels)
+    result = trace(graph, model.clone(dtype=None), variables, images)
+    name = graph.take(result)
+    if output == "probabilities":
+        name = graph.add("Softmax", name, axis=-1)
+    _finish(graph, name, output)
+    if fold_batch_norm:
+        fold(graph)
+    proto = onnx.helper.make_model(
+        onnx.helper.make_graph(
+            [_node(node) for node in graph.nodes],
+            type(model).__name__,
+            [onnx.helper.make_tensor_value_info(IMAGES, _kind(kind), dims)],
+            [
+                onnx.helper.make_tensor_value_info(
+                    output, _kind("float32"), ("batch", model.num_classes)
+                )
+            ],
+            [onnx.numpy_helper.from_array(a, key) for key, a in _used(graph).items()],
+        ),
+        producer_name="resnet_jax",
+        opset_imports=[onnx.helper.make_opsetid("", OPSET)],
+    )
+    proto.ir_version = onnx.helper.find_min_ir_version_for(proto.opset_import)
+    onnx.helper.set_model_props(proto, dict(metadata or {}))
+    onnx.checker.check_model(proto, full_check=True)
+    return bytes(proto.SerializeToString())
+
+
+def _finish(graph: Graph, name: str, output: str) -> None:
+    """Give the result its name, and leave out the nodes that it does not depend on."""
+    needed, nodes = {name}, []
+    for node in reversed(graph.nodes):
+        if node.output in needed:
+            needed |= set(node.inputs)
+            nodes.append(node)
+    graph.nodes = [
+        node._replace(
+            inputs=tuple(output if used == name else used for used in node.inputs),
+            output=output if node.output == name else node.output,
+        )
+        for node in reversed(nodes)
+    ]
+
+
+def _used(graph: Graph) -> dict[str, np.ndarray]:
+    """Return the arrays that nodes take."""
+    used = {name for node in graph.nodes for name in node.inputs}
+    return {name: array for name, array in graph.constants.items() if name in used}
+
+
+def _kind(name: str) -> int:
+    """Return ONNX's number of a dtype."""
+    import onnx
+
+    return onnx.helper.np_dtype_to_tensor_dtype(np.dtype(name))
+
+
+def _node(node: Node) -> Any:
+    """Return a node in ONNX's own form; its name is that of its result."""
+    import onnx
+
+    attributes = dict(node.attributes)
+    if node.op == "Cast":
+        attributes["to"] = _kind(attributes["to"])
+    return onnx.helper.make_node(
+        node.op, node.inputs, [node.output], name=node.output, **attributes
+    )
