@@ -31,7 +31,7 @@ PACKAGES = {
     "ops": {"jax", "jaxlib", "numpy"},
     "models": {"jax", "flax"},
     "data": {
-        *("jax", "numpy", "PIL", "sklearn", "tensorflow_datasets", "array_record", "rich"),
+        *("jax", "numpy", "PIL", "scipy", "sklearn", "array_record", "rich"),
         *("grain", "absl", "google", "pyarrow"),
     },
     "training": {"jax", "flax", "optax", "numpy"},

@@ -11,9 +11,15 @@ from typing import Protocol
 from ..storage import expand_user
 from .base import Dataset, DatasetError, Parts, combined_digest
 from .class_names import check_names
+from .image_transform import IMAGENET_MEAN, IMAGENET_STD
 from .sources.cifar import CIFAR10_NAMES, CIFAR100_NAMES, load_cifar10, load_cifar100
 from .sources.digits import load_digits
 from .sources.fashion import FashionMnist
+from .sources.imagenette import IMAGENETTE_CLASSES, IMAGENETTE_SIDE, load_imagenette
+from .sources.stl10 import STL10_NAMES, load_stl10
+from .sources.svhn import load_svhn
+from .sources.tiny_imagenet import load_tiny_imagenet
+from .sources.tiny_imagenet_names import TINY_IMAGENET_CLASSES
 
 
 class Loader(Protocol):
@@ -90,6 +96,34 @@ DATASETS: Mapping[str, DatasetSpec] = MappingProxyType(
             std=(0.3530,),
             load=FashionMnist(),
         ),
+        "svhn": DatasetSpec(
+            class_names=tuple("0123456789"),
+            side=32,
+            mean=(0.4377, 0.4438, 0.4728),
+            std=(0.1980, 0.2010, 0.1970),
+            load=load_svhn,
+        ),
+        "stl10": DatasetSpec(
+            class_names=STL10_NAMES,
+            side=96,
+            mean=(0.4467, 0.4398, 0.4066),
+            std=(0.2603, 0.2566, 0.2713),
+            load=load_stl10,
+        ),
+        "tiny_imagenet": DatasetSpec(
+            class_names=tuple(TINY_IMAGENET_CLASSES.values()),
+            side=64,
+            mean=(0.4802, 0.4481, 0.3975),
+            std=(0.2770, 0.2691, 0.2821),
+            load=load_tiny_imagenet,
+        ),
+        "imagenette": DatasetSpec(
+            class_names=tuple(IMAGENETTE_CLASSES.values()),
+            side=IMAGENETTE_SIDE,
+            mean=IMAGENET_MEAN,
+            std=IMAGENET_STD,
+            load=load_imagenette,
+        ),
         # The statistics were measured on the 1,437 training images.
         "digits": DatasetSpec(
             class_names=tuple("0123456789"),
@@ -117,6 +151,8 @@ def load_dataset(
       source may be the authors' archive, its files (extracted, or in a `.zip` or `.tar`), Hugging
       Face's parquet files, TFDS's array_record files, or an image folder `train/<class>/…`,
       `test/<class>/…`; it is known by its contents.
+    - `svhn`, `stl10`, `tiny_imagenet`, `imagenette`: likewise, from the authors' files. The images
+      of Imagenette are squares of 160 pixels, the middle of the images at their shortest edge.
     - `fashion_mnist`: the four `.gz` files of the folder `archive` or `data_dir`; without either,
       of the default data folder or Debian's package.
     - `digits`: scikit-learn's, which needs neither a folder nor a download.

@@ -19,7 +19,10 @@ from resnet_jax.data import (
 
 
 def test_names():
-    assert tuple(DATASETS) == ("cifar10", "cifar100", "fashion_mnist", "digits")
+    assert set(DATASETS) == {
+        *("cifar10", "cifar100", "fashion_mnist", "digits"),
+        *("svhn", "stl10", "tiny_imagenet", "imagenette"),
+    }
 
 
 @pytest.mark.parametrize(
@@ -29,6 +32,10 @@ def test_names():
         ("cifar100", 100, 32, 3),
         ("fashion_mnist", 10, 28, 1),
         ("digits", 10, 8, 1),
+        ("svhn", 10, 32, 3),
+        ("stl10", 10, 96, 3),
+        ("tiny_imagenet", 200, 64, 3),
+        ("imagenette", 10, 160, 3),
     ],
 )
 def test_rows(name, classes, side, channels):
@@ -120,7 +127,7 @@ def test_import_is_light():
     """These take long to import; they come in when they are needed."""
     code = (
         "import sys, resnet_jax.data\n"
-        "heavy = {'tensorflow_datasets', 'sklearn', 'array_record'} & set(sys.modules)\n"
+        "heavy = {'scipy', 'sklearn', 'array_record', 'pyarrow'} & set(sys.modules)\n"
         "assert not heavy, heavy"
     )
     root = Path(__file__).parents[2]

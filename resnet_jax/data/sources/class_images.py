@@ -138,8 +138,10 @@ def images_in(tree: Tree, folder: str) -> list[str]:
         tree: the folder or archive.
         folder: name of the folder in it, ending in a slash.
     """
-    files = tree.files(folder)
-    return [name for name in files if PurePosixPath(name).suffix.lower() in SUFFIXES]
+    suffixes = set(SUFFIXES)
+    return [
+        name for name in tree.files(folder) if f".{name.rpartition('.')[2].lower()}" in suffixes
+    ]
 
 
 def read_labelled(

@@ -1,12 +1,12 @@
-"""Data sets that TFDS prepared in array_record files, read without TensorFlow."""
+"""Data sets that TFDS prepared in array_record files, read without TFDS and TensorFlow."""
 
 from __future__ import annotations
 
 import contextlib
 import json
-import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,10 +14,13 @@ import numpy as np
 from ...storage import first_line, printable
 from ..base import Arrays, DatasetError, Parts
 from ..progress import Advance, progress_bar
+from ..records.examples import image_and_label
+from .decoded import Encoded, decode_into
 from .trees import FolderTree, Tree
 
 _INFO = "dataset_info.json"
 _SPLITS = ("train", "test")
+_AT_A_TIME = 256
 
 
 @dataclass(frozen=True)
@@ -28,10 +31,12 @@ class Tfds:
 
     Attributes:
         name: the name of the data set in TFDS.
+        label: name of the feature with the label.
         side: height and width of the images, in pixels.
     """
 
     name: str
+    label: str = "label"
     side: int = 32
 
     @property
@@ -95,23 +100,30 @@ class Tfds:
             class_names: names in label order.
 
         Raises:
-            DatasetError: if the copy is damaged or is not this data set, or packages are missing.
+            DatasetError: if the copy is damaged or is not this data set, or array_record is not
+                installed.
         """
         info = next(name for name in names if name.endswith(_INFO))
         folder = (tree.path / info).parent
         try:
-            import tensorflow_datasets as tfds  # takes seconds
+            from array_record.python.array_record_data_source import ArrayRecordDataSource
         except ImportError as error:
             raise DatasetError(
-                f"TFDS's copy of {self.name} in {folder} needs the packages tensorflow-datasets "
-                f"and array-record: pip install tensorflow-datasets array-record ({first_line(error)})"
+                f"TFDS's copy of {self.name} in {folder} needs the package array-record; install "
+                f"it, or take another form of the data set ({first_line(error)})"
             ) from error
         try:
-            builder = tfds.builder_from_directory(folder)
-            sources = {split: builder.as_data_source(split) for split in _SPLITS}
-            total = sum(map(len, sources.values()))
-            with progress_bar(f"Reading {self.name} (only once)", total) as advance, _quiet():
-                train, test = (self._split(sources[split], split, advance) for split in _SPLITS)
+            sources = [
+                ArrayRecordDataSource(
+                    [str(tree.path / name) for name in names if f"-{split}.array_record" in name]
+                )
+                for split in _SPLITS
+            ]
+            with progress_bar(f"Reading {self.name}", sum(map(len, sources))) as advance:
+                train, test = (
+                    self._split(source, split, folder, advance)
+                    for source, split in zip(sources, _SPLITS, strict=True)
+                )
         except Exception as error:  # a damaged file may raise anything
             raise DatasetError(
                 f"TFDS's copy of {self.name} in {folder} is damaged: {first_line(error)}. "
@@ -122,29 +134,22 @@ class Tfds:
                 raise DatasetError(f"{folder} holds labels outside 0 to {len(class_names) - 1}")
         return Parts(train, test)
 
-    def _split(self, source: Any, split: str, advance: Advance) -> Arrays:
+    def _split(self, source: Any, split: str, folder: Path, advance: Advance) -> Arrays:
         images = np.zeros((len(source), self.side, self.side, 3), np.uint8)
         labels = np.full(len(source), -1, np.int32)
-        for record in source:
-            prefix, _, number = bytes(record["id"]).decode().rpartition("_")
-            if prefix != split or labels[int(number)] != -1:
-                raise ValueError(f"unexpected or repeated id {record['id']!r}")
-            images[int(number)] = record["image"]
-            labels[int(number)] = record["label"]
-            advance(1)
+
+        def records() -> Iterator[Encoded]:
+            for start in range(0, len(source), _AT_A_TIME):
+                stop = min(start + _AT_A_TIME, len(source))
+                for record in source.__getitems__(list(range(start, stop))):
+                    image, label = image_and_label(record, "image", self.label)
+                    name, _ = image_and_label(record, "id", self.label)
+                    prefix, _, digits = name.decode().rpartition("_")
+                    number = int(digits)
+                    if prefix != split or labels[number] != -1:
+                        raise ValueError(f"unexpected or repeated id {name!r}")
+                    labels[number] = label
+                    yield Encoded(number, f"{name.decode()} in {folder}", image)
+
+        decode_into(images, records(), fixed=True, advance=advance)
         return Arrays(images, labels)
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Leave out the one log line in which TFDS recommends OpenCV over Pillow."""
-
-    def keep(record: logging.LogRecord) -> bool:
-        return "OpenCV" not in str(record.msg)
-
-    logger = logging.getLogger("absl")
-    logger.addFilter(keep)
-    try:
-        yield
-    finally:
-        logger.removeFilter(keep)
