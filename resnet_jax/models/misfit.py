@@ -9,6 +9,7 @@ from itertools import takewhile
 import jax.numpy as jnp
 import numpy as np
 
+from ..storage import printable
 from .torch_names import Tensor, WeightsError
 
 SHOWN = 3
@@ -99,12 +100,28 @@ class Misfit:
 def _few(names: Mapping[str, str]) -> str:
     """Return the first names in order with their notes, the number of all, and their prefix."""
     ordered = sorted(names)
-    shown = [f"{name} ({names[name]})" if names[name] else name for name in ordered[:SHOWN]]
+    shown = [
+        f"{shown_name(name)} ({names[name]})" if names[name] else shown_name(name)
+        for name in ordered[:SHOWN]
+    ]
     text = ", ".join(shown)
     if len(ordered) > SHOWN:
         text += f" and {len(ordered) - SHOWN} more"
     prefix = _common_prefix(ordered)
-    return text + f" (all {len(ordered)} names begin with `{prefix}`)" * bool(prefix)
+    return text + f" (all {len(ordered)} names begin with `{shown_name(prefix)}`)" * bool(prefix)
+
+
+def shown_name(name: str) -> str:
+    r"""Return the name of a tensor as a message shows it: in one line, and cut if it is long.
+
+    Args:
+        name: any text that a file may hold as a name.
+
+    >>> shown_name("fc.weight\n"), len(shown_name("a" * 1000))
+    ('fc.weight\\n', 81)
+    """
+    shown = printable(name[:200])
+    return shown if len(shown) <= 80 else f"{shown[:80]}…"
 
 
 def _common_prefix(names: Sequence[str]) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from .misfit import shown_name
 from .torch_names import WeightsError, canonical
 from .transformers_names import are_of_transformers, from_transformers
 
@@ -50,8 +51,9 @@ class _Place:
     @property
     def arguments(self) -> str:
         """The arguments that choose this place by hand."""
-        parts = [f"key={self.entry!r}"] * bool(self.entry)
-        return ", ".join([*parts, *[f"prefix={self.prefix!r}"] * bool(self.prefix)]) or 'prefix=""'
+        given = {"key": self.entry, "prefix": self.prefix}
+        parts = [f"{name}={shown_name(repr(value))}" for name, value in given.items() if value]
+        return ", ".join(parts) or 'prefix=""'
 
 
 def find_network(
@@ -113,15 +115,19 @@ def _entry(checkpoint: Mapping[Any, Any], key: str | None) -> Mapping[Any, Any]:
     return value
 
 
-def _entries(
-    tree: Mapping[Any, Any], path: str, depth: int = 0
-) -> Iterator[tuple[str, Mapping[Any, Any]]]:
-    """Yield a mapping and the mappings in it, by their paths."""
-    yield path, tree
-    if depth < _DEPTH:
-        for key, value in tree.items():
-            if isinstance(key, str) and isinstance(value, Mapping):
-                yield from _entries(value, f"{path}/{key}" if path else key, depth + 1)
+def _entries(tree: Mapping[Any, Any], path: str) -> Iterator[tuple[str, Mapping[Any, Any]]]:
+    """Yield a mapping and the mappings in it, by their paths; each of them once."""
+    seen = {id(tree)}
+    level = [(path, tree)]
+    for _ in range(_DEPTH + 1):
+        yield from level
+        inner = []
+        for outer, mapping in level:
+            for key, value in mapping.items():
+                if isinstance(key, str) and isinstance(value, Mapping) and id(value) not in seen:
+                    seen.add(id(value))
+                    inner.append((f"{outer}/{key}" if outer else key, value))
+        level = inner
 
 
 def _translated(tree: Mapping[Any, Any]) -> dict[Any, str]:
@@ -175,9 +181,11 @@ def _notes(
 ) -> Iterator[str]:
     """Yield what a user should know of the choice."""
     if place.entry and key is None:
-        yield f"The network is the entry `{place.entry}` of the checkpoint."
+        yield f"The network is the entry `{shown_name(place.entry)}` of the checkpoint."
     if place.prefix and prefix is None:
-        yield f"The names of the network begin with `{place.prefix}`, which is removed."
+        yield (
+            f"The names of the network begin with `{shown_name(place.prefix)}`, which is removed."
+        )
     for other in passed_over:
         yield f"Another network is passed over; {other.arguments} takes it."
     if others and place.prefix:
@@ -195,4 +203,4 @@ def _with_dot(prefix: str) -> str:
 def _few(names: Sequence[str]) -> str:
     """Return the first names, and the number of all others."""
     more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return ", ".join(f"`{name}`" for name in names[:_SHOWN]) + more
+    return ", ".join(f"`{shown_name(name)}`" for name in names[:_SHOWN]) + more
