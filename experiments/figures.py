@@ -12,7 +12,7 @@ import numpy as np
 from flax import linen as nn
 from jax import Array
 
-from resnet_jax.data import Dataset, Transform
+from resnet_jax.data import CenterImages, Dataset, Transform
 from resnet_jax.evaluation import (
     FlipAveraged,
     grad_cam,
@@ -196,7 +196,10 @@ def evaluation_figures(
 
 
 def explained_stage(
-    model: nn.Module, variables: Mapping[str, Any], images: np.ndarray, crop: Crop
+    model: nn.Module,
+    variables: Mapping[str, Any],
+    images: np.ndarray | CenterImages,
+    crop: Crop,
 ) -> str | None:
     """Return the last stage whose maps are large enough to show anything, or else the first.
 

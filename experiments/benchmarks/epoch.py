@@ -32,7 +32,7 @@ def _arrays(dataset: str, archive: Path | None, images: int) -> tuple[Any, Any, 
 
     data = load_dataset(dataset, archive=archive)
 
-    def first(arrays: Arrays) -> Arrays:
+    def first(arrays: Any) -> Arrays:
         return Arrays(arrays.images[:images], arrays.labels[:images])
 
     return data, first(data.train), first(data.test)

@@ -16,11 +16,11 @@ from .data_folder import default_data_dir
 from .datasets import DATASETS, DatasetSpec, load_dataset
 from .image_files import MAX_PIXELS, ImageFileError, check_images, read_images
 from .image_search import FoundImages, find_images
-from .image_stream import ImageStream
+from .image_stream import CenterImages, ImageStream
 from .image_transform import IMAGENET_MEAN, IMAGENET_STD, ImageTransform
 from .random_resized_crop import RandomResizedCrop
 from .read_ahead import read_ahead
-from .records import Records, RecordSet, open_records
+from .records import Records, RecordSet, holds_files_of_images, open_records
 from .sources.folder import ImageFolder, load_image_folder
 from .sources.folder_facts import FolderFacts
 from .sources.labelled_folder import LabelledImages, PartChoice, find_labelled_images
@@ -35,6 +35,7 @@ __all__ = [
     "MAX_PIXELS",
     "Arrays",
     "Augmentation",
+    "CenterImages",
     "Dataset",
     "DatasetError",
     "DatasetSpec",
@@ -59,6 +60,7 @@ __all__ = [
     "eval_batches",
     "find_images",
     "find_labelled_images",
+    "holds_files_of_images",
     "load_dataset",
     "load_image_folder",
     "make_augmentation",

@@ -6,11 +6,15 @@ import dataclasses
 import functools
 import hashlib
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..storage import one_line
 from .class_names import check_names
+
+if TYPE_CHECKING:
+    from .image_stream import ImageStream
 
 
 class DatasetError(ValueError):
@@ -44,6 +48,12 @@ class Arrays:
     labels: np.ndarray
 
     def __post_init__(self) -> None:
+        for name, array in (("images", self.images), ("labels", self.labels)):
+            if not isinstance(array, np.ndarray):
+                raise ValueError(
+                    f"`{name}` is a {type(array).__name__}; expected a NumPy array, such as "
+                    f"np.asarray({name}) makes it"
+                )
         if self.images.dtype != np.uint8 or self.images.ndim != 4:
             raise ValueError(
                 f"`images` is {self.images.dtype} {self.images.shape}; "
@@ -89,7 +99,7 @@ class Parts:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Dataset:
-    """A data set in memory, in the order of its source.
+    """A data set in memory, in the order of its source, or one that is read when it is needed.
 
     Attributes:
         name: the name it was loaded by.
@@ -99,7 +109,7 @@ class Dataset:
         mean: mean of each channel, as a fraction of the full scale.
         std: standard deviation of each channel, as a fraction of the full scale.
         fingerprint: 64 hexadecimal digits that change with the name, any pixel, any label or the
-            order of the examples.
+            order of the examples; for images that are not in memory see `ImageStream`.
 
     Raises:
         ValueError: if a class name is no text, has no UTF-8, or is the name of another class.
@@ -107,8 +117,8 @@ class Dataset:
 
     name: str
     class_names: tuple[str, ...]
-    train: Arrays
-    test: Arrays
+    train: Arrays | ImageStream
+    test: Arrays | ImageStream
     mean: tuple[float, ...]
     std: tuple[float, ...]
     fingerprint: str

@@ -12,6 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..data import CenterImages
+
 
 # `jit` caches by the two static arguments, so a second call with an equal model and transform
 # compiles nothing.
@@ -30,7 +32,7 @@ def _batch_logits(
 def predict_logits(
     model: nn.Module,
     variables: Mapping[str, Any],
-    images: ArrayLike,
+    images: ArrayLike | CenterImages,
     transform: Callable[[jax.Array], jax.Array],
     *,
     batch_size: int = 256,
@@ -44,7 +46,8 @@ def predict_logits(
     Args:
         model: module called as `model(x, train=False) -> logits [batch, classes]`.
         variables: variables of the model, `{"params", "batch_stats"}`.
-        images: uint8 images `[n, height, width, channels]`, n ≥ 1.
+        images: uint8 images `[n, height, width, channels]`, n ≥ 1; those of an `ImageStream` are
+            decoded a batch at a time.
         transform: function that JAX can trace, from a uint8 batch to the model's input, such as
             `Transform.center`. Pass the same object in every call: a new lambda is compiled again.
         batch_size: number of images per batch; larger batches need more memory.
@@ -57,7 +60,7 @@ def predict_logits(
         ValueError: if `images` has another rank or dtype or is empty, `batch_size` is below 1, or
             `model` or `transform` cannot be hashed.
     """
-    host = np.asarray(images)
+    host = images if isinstance(images, CenterImages) else np.asarray(images)
     if host.ndim != 4:
         raise ValueError(
             f"`images` must have four axes, [n, height, width, channels]; its shape is {host.shape}"

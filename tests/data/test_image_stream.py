@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pictures import write_folder
 from PIL import Image
 
 from resnet_jax.data import (
@@ -20,8 +21,6 @@ from resnet_jax.data import (
     open_records,
     read_ahead,
 )
-
-from .pictures import write_folder
 
 
 @pytest.fixture(scope="module")

@@ -4,11 +4,10 @@ import math
 
 import numpy as np
 import pytest
+from pictures import picture
 from PIL import Image
 
 from resnet_jax.data import RandomResizedCrop
-
-from .pictures import picture
 
 DRAWS = 4000
 

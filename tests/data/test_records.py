@@ -6,10 +6,9 @@ import tarfile
 
 import numpy as np
 import pytest
+from pictures import encoded, write_folder
 
 from resnet_jax.data import DatasetError, open_records
-
-from .pictures import encoded, write_folder
 
 pyarrow = pytest.importorskip("pyarrow")
 parquet = pytest.importorskip("pyarrow.parquet")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import jax
 import numpy as np
+from photo_task import fit_photos
 from tiny import Job, fit_tiny, host, tiny_model
 
 from resnet_jax.run import CheckpointStore, RunFolder, processes
@@ -21,7 +22,8 @@ class Orders:
         coordinator, num_processes, process_id: of `processes.initialize`.
         cache: folder of compiled programs.
         folder: gets `checkpoints/` and from process 0 `<name>.npz`.
-        job: "steps", or "fit" with epochs for steps.
+        job: "steps", "fit" with epochs for steps, or "photos", which goes on with a run on images
+            in `folder / "photos"`.
         name: of the result.
         parallel: of the engine.
         start: the step to resume from; 0 starts anew.
@@ -100,7 +102,15 @@ def take_steps(orders, folder):
         np.savez(folder / f"{orders.name}.npz", *leaves, losses=losses, correct=correct)
 
 
-JOBS = {"steps": take_steps, "fit": train_and_log}
+def train_on_photos(orders, folder):
+    losses, accuracies, leaves = fit_photos(
+        folder / "run", folder / "photos", resume=True, workers=1
+    )
+    if processes.is_first():
+        np.savez(folder / f"{orders.name}.npz", *leaves, losses=losses, correct=accuracies)
+
+
+JOBS = {"steps": take_steps, "fit": train_and_log, "photos": train_on_photos}
 
 
 if __name__ == "__main__":

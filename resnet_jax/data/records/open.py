@@ -83,12 +83,11 @@ def open_records(root: Path, *, fraction: float = 0.1, seed: int = 123) -> Recor
         ValueError: if `root` is in the home folder of an unknown user.
     """
     root = expand_user(root)
-    files = list(_files(root))
-    for kind, open_source in PACKED_SOURCES.items():
-        found = [path for path in files if kind in path.suffixes or _sharded(path, kind)]
-        if found:
-            divided = open_source(root, found)
-            return RecordSet(divided.class_names, **complete(divided, fraction, seed))
+    packed = _packed(root)
+    if packed is not None:
+        open_source, found = packed
+        divided = open_source(root, found)
+        return RecordSet(divided.class_names, **complete(divided, fraction, seed))
     layout = find_layout(root)
     parts = divide(layout, fraction, seed)
     try:
@@ -98,6 +97,28 @@ def open_records(root: Path, *, fraction: float = 0.1, seed: int = 123) -> Recor
     except OSError as error:
         raise DatasetError(f"`data_dir` (={printable(str(root))}): {error}") from error
     return RecordSet(layout.class_names, **records)
+
+
+def holds_files_of_images(root: Path) -> bool:
+    """Return whether the images of a folder are files of their own, and not packed into others.
+
+    Args:
+        root: the folder; it need not exist.
+
+    Raises:
+        ValueError: if it is in the home folder of an unknown user.
+    """
+    return _packed(expand_user(root)) is None
+
+
+def _packed(root: Path) -> tuple[Open, list[Path]] | None:
+    """Return how the files of a folder that images are packed into are opened; None without any."""
+    files = list(_files(root))
+    for kind, open_source in PACKED_SOURCES.items():
+        found = [path for path in files if kind in path.suffixes or _sharded(path, kind)]
+        if found:
+            return open_source, found
+    return None
 
 
 def _files(root: Path) -> Iterator[Path]:
