@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import warnings
 from pathlib import Path
 
@@ -118,7 +119,7 @@ def read_cache(folder: Path, *, stamp: str = "") -> Parts | None:
     Raises:
         DamagedCacheError: if a file is missing, unreadable or changed.
     """
-    if not folder.is_dir():
+    if not os.path.isdir(folder):  # noqa: PTH112 - `Path.is_dir` raises for some names
         return None
     try:
         manifest = read_json(folder / _MANIFEST)

@@ -259,6 +259,48 @@ def test_a_missing_path_is_refused(cifar, tmp_path):
     assert "No such file" in refusal(cifar(), tmp_path, tmp_path / "none")
 
 
+@pytest.mark.parametrize("name", ["x" * 300, "a/" * 3000])
+def test_an_impossible_path_is_one_line(tmp_path, name):
+    for option in ("archive", "data_dir"):
+        with pytest.raises(DatasetError) as caught:
+            load_dataset(
+                "cifar10",
+                **{"data_dir": tmp_path / "d", option: tmp_path / name},
+                datasets=datasets_with("cifar10", loader_with("cifar10")),
+            )
+        assert "\n" not in str(caught.value)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_an_unreadable_folder_beside_the_files_is_passed_over(cifar, tmp_path, caplog):
+    files = cifar()
+    mine = write_folder(tmp_path / "mine", members_of("python", files))
+    (mine / "a-locked").mkdir(mode=0)
+    assert same(load(files, tmp_path / "d", mine), files)
+
+
+@pytest.mark.parametrize("beside", ["__MACOSX/._x", ".DS_Store", "readme.txt", "other/readme.txt"])
+def test_what_lies_beside_the_files_does_not_matter(cifar, tmp_path, beside):
+    files = cifar()
+    members = members_of("images", files) | {beside: b"-"}
+    assert same(
+        load(files, tmp_path / "d", write_zip(tmp_path / "a.zip", members)), files, "images"
+    )
+
+
+def test_a_zip_with_a_password_is_refused(cifar, tmp_path):
+    path = write_zip(tmp_path / "mine.zip", members_of("python", cifar()))
+    data = bytearray(path.read_bytes())
+    # The flag of encryption, in each header and in the directory.
+    for head, offset in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        at = data.find(head)
+        while at >= 0:
+            data[at + offset] |= 1
+            at = data.find(head, at + 4)
+    path.write_bytes(data)
+    assert "password required" in refusal(cifar(seed=1), tmp_path, path)
+
+
 def test_a_damaged_extracted_batch_is_refused(cifar, tmp_path):
     files = cifar()
     members = members_of("python", files)

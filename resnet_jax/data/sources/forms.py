@@ -13,7 +13,7 @@ from ..base import DatasetError
 from ..remote_file import RemoteFile, file_digest
 from .hub_parquet import is_parquet
 from .layout import Layout
-from .trees import FolderTree, Tree, open_tree
+from .trees import FolderTree, Tree, is_file, is_folder, open_tree
 
 _logger = logging.getLogger(__name__)
 
@@ -74,10 +74,12 @@ class Forms:
         Raises:
             DatasetError: if the data set cannot be read from it; the message says from what it can.
         """
-        if not path.exists():
-            raise DatasetError(f"cannot read the archive {path}: No such file or directory")
+        try:
+            path.stat()
+        except OSError as error:
+            raise DatasetError(f"cannot read the archive {path}: {error.strerror}") from error
         damage = ""
-        if path.is_file():
+        if is_file(path):
             if known(path, self.archives) and (found := self._inside(open_tree(path), whole=True)):
                 return found
             if other := known(path, self.others):
@@ -111,13 +113,13 @@ class Forms:
         """
         for file in self.archives:
             path = folder / file.name
-            if not path.is_file():
+            if not is_file(path):
                 continue
             if not known(path, (file,)):
                 _logger.warning("%s is passed over: it is not the published file", path)
             elif (found := self._inside(open_tree(path), whole=True)) is not None:
                 return found
-        return self._inside(FolderTree(folder)) if folder.is_dir() else None
+        return self._inside(FolderTree(folder)) if is_folder(folder) else None
 
     def refusals(self, folder: Path) -> list[str]:
         """Return why files that are almost the data set cannot be read.
@@ -125,7 +127,7 @@ class Forms:
         Args:
             folder: a folder in which `local` found nothing.
         """
-        return self._refusals(FolderTree(folder)) if folder.is_dir() else []
+        return self._refusals(FolderTree(folder)) if is_folder(folder) else []
 
     def _inside(self, tree: Tree | None, *, whole: bool = False) -> Found | None:
         """Return the files of the first layout that fits; `whole` archives are verified already."""

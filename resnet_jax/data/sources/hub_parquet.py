@@ -16,7 +16,7 @@ from ..progress import Advance, progress_bar
 from .decoded import Encoded, decode_into
 from .layout import places, where
 from .part_names import part_of
-from .trees import Tree
+from .trees import Tree, is_file
 
 _MAGIC = b"PAR1"
 _ROWS = 1024
@@ -158,7 +158,7 @@ def is_parquet(path: Path) -> bool:
     Args:
         path: the path.
     """
-    if not path.is_file():
+    if not is_file(path):
         return False
     with path.open("rb") as file:
         return file.read(len(_MAGIC)) == _MAGIC

@@ -14,6 +14,7 @@ from ..download import check_servers, download
 from ..http import DownloadError
 from ..remote_file import RemoteFile
 from .forms import Forms, Found, known
+from .trees import is_file
 
 _logger = logging.getLogger(__name__)
 
@@ -94,7 +95,7 @@ class Published:
 
     def _check_servers(self, name: str, data_dir: Path, damage: str) -> None:
         for file in self.downloads:
-            if not (data_dir / file.name).is_file():
+            if not is_file(data_dir / file.name):
                 try:
                     check_servers(file)
                 except DownloadError as error:
@@ -103,7 +104,7 @@ class Published:
     def _download(self, name: str, data_dir: Path) -> Found:
         for file in self.downloads:
             target = data_dir / file.name
-            if target.is_file() and known(target, (file,)):
+            if is_file(target) and known(target, (file,)):
                 continue
             try:
                 download(file, target)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import tarfile
 import zipfile
@@ -13,6 +14,8 @@ from typing import Protocol
 from ...storage import one_line, printable
 from ..base import DatasetError
 from ..image_search import is_system_name
+
+_logger = logging.getLogger(__name__)
 
 
 class Tree(Protocol):
@@ -44,6 +47,24 @@ class Tree(Protocol):
         """Return a text that changes when one of the files is replaced or written to."""
 
 
+def is_folder(path: Path) -> bool:
+    """Return whether a path is a folder; no if that cannot be told, which `Path.is_dir` raises for.
+
+    Args:
+        path: any path.
+    """
+    return os.path.isdir(path)  # noqa: PTH112
+
+
+def is_file(path: Path) -> bool:
+    """Return whether a path is a file; no if that cannot be told, which `Path.is_file` raises for.
+
+    Args:
+        path: any path.
+    """
+    return os.path.isfile(path)  # noqa: PTH113
+
+
 def open_tree(path: Path) -> Tree | None:
     """Return the files of a folder, or of an archive whatever it is called; None for another file.
 
@@ -53,7 +74,7 @@ def open_tree(path: Path) -> Tree | None:
     Raises:
         DatasetError: if it cannot be read, or is a damaged archive.
     """
-    if path.is_dir():
+    if is_folder(path):
         return FolderTree(path)
     try:
         if tarfile.is_tarfile(path):
@@ -85,7 +106,7 @@ class FolderTree:
 
     def has(self, name: str) -> bool:
         """Return whether there is a file of this name."""
-        return (self.path / name).is_file()
+        return is_file(self.path / name)
 
     def read(self, names: Collection[str]) -> Iterator[tuple[str, bytes]]:
         """Yield the names and contents of files, in their order."""
@@ -114,7 +135,11 @@ class FolderTree:
         except (FileNotFoundError, NotADirectoryError):
             return []
         except OSError as error:
-            raise _unreadable(self.path / folder, error) from error
+            unreadable = _unreadable(self.path / folder, error)
+            if not folder:
+                raise unreadable from error
+            _logger.warning("%s; it is passed over", unreadable)
+            return []
         return sorted(name for name in names if not is_system_name(name))
 
 
