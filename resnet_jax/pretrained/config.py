@@ -9,6 +9,7 @@ from typing import Any
 from ..data import IMAGENET_MEAN, IMAGENET_STD, ImageTransform
 from ..models import ResNetOptions, WeightsError, options_from_timm
 from .architectures import check_architecture
+from .imagenet import imagenet_classes
 from .transformers_config import from_transformers
 
 USUAL = {
@@ -79,6 +80,25 @@ class Description:
                 f"{self.num_classes} texts, one a class.",
             )
         return strings, ()
+
+
+def name_classes(description: Description, classes: int) -> tuple[Description, tuple[str, ...]]:
+    """Return the description with ImageNet's names, where there are 1000 classes without names.
+
+    Args:
+        description: the description.
+        classes: number of classes of the stored head.
+
+    Returns:
+        The description, and a sentence if the names are taken from here.
+    """
+    if classes != len(imagenet_classes()) or description.config.get("label_names"):
+        return description, ()
+    words = imagenet_classes()
+    labels = {"label_names": list(words), "label_descriptions": dict(words)}
+    note = "The names are those of ImageNet's classes: the source has 1000 classes without names."
+    config = {**description.config, "num_classes": classes, **labels}
+    return Description(config, description.options), (note,)
 
 
 def describe_variant(variant: str) -> Description:

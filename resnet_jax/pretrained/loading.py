@@ -15,7 +15,7 @@ from ..models.torch_names import canonical, tensors_of
 from ..models.torch_weights import check_choices, read_network, tell
 from ..models.wrappers import find_network
 from ..storage import JsonError, read_json
-from .config import Description, describe, describe_variant
+from .config import Description, describe, describe_variant, name_classes
 from .network import Pretrained
 from .sources import Source, find_source
 from .weights import CONFIG, read_files
@@ -44,6 +44,8 @@ def load_pretrained(
     - a file of weights or a checkpoint of a training, as `load_weights` reads it, together with
       `variant`. Such a file does not say its transform: that of ImageNet's weights in torchvision
       is taken, and a note says so.
+
+    Where 1000 classes have no names, those of ImageNet are taken, as a note says.
 
     Args:
         source: where the weights are.
@@ -99,10 +101,11 @@ def load_pretrained(
         )
     except (JsonError, WeightsError) as error:
         raise WeightsError(f"`source` (={found.name}): {error}") from error
+    description, named = (description, ()) if is_new else name_classes(description, classes)
     names, unnamed = (None, ()) if is_new else description.class_names()
     transform, adapted = _for_channels(transform, image_channels(model, variables))
     new = (f"`fc` is new, for {classes} classes.",) if is_new else ()
-    notes = (*found.notes, *notes, *said, *new, *unnamed, *adapted)
+    notes = (*found.notes, *notes, *said, *new, *named, *unnamed, *adapted)
     tell(notes)
     config = {**description.config, "num_classes": classes}
     if names is None:
@@ -115,6 +118,7 @@ def load_pretrained(
         config,
         found.name,
         notes,
+        origin_notes=(*found.notes, *said),
         has_transform=found.config is not None,
     )
 

@@ -27,6 +27,7 @@ class Pretrained:
         config: the source's `config.json` in timm's nested form, or what it would be.
         source: where the network comes from.
         notes: sentences on what was taken, passed over or assumed.
+        origin_notes: those of the notes that say what was read, and not what was made of it.
         has_transform: whether the source says its transform; otherwise it is the usual one of
             ImageNet.
     """
@@ -38,6 +39,7 @@ class Pretrained:
     config: Mapping[str, Any]
     source: str
     notes: tuple[str, ...] = ()
+    origin_notes: tuple[str, ...] = ()
     has_transform: bool = True
 
     def predict(self, image: Image.Image | np.ndarray, top: int = 5) -> list[tuple[str, float]]:

@@ -120,9 +120,9 @@ def test_a_failed_write_leaves_the_old_file_and_no_other(model, variables, tmp_p
     path = tmp_path / f"weights{suffix}"
     path.write_bytes(b"precious")
     # safetensors and torch raise exceptions of their own.
-    with pytest.raises(OSError, match=r"File too large|unexpected pos") as caught:
-        with largest_file(1000):
-            rj.save_weights(path, model, variables, overwrite=True)
+    refused = pytest.raises(OSError, match=r"File too large|unexpected pos")
+    with refused as caught, largest_file(1000):
+        rj.save_weights(path, model, variables, overwrite=True)
     assert caught.value.filename == str(path)
     assert "\n" not in str(caught.value)
     assert path.read_bytes() == b"precious"

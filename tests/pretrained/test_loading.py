@@ -252,6 +252,27 @@ def test_mistakes_in_a_configuration(tmp_path, tensors, change, message):
     assert str(folder) in str(caught.value)
 
 
+@pytest.mark.parametrize("form", ["folder", "file"])
+def test_a_thousand_classes_without_names_are_imagenets(tmp_path, form):
+    model = rj.resnet18(1000, base_planes=8)
+    tensors = rj.to_torch(model, make_variables(model))
+    config = {"architecture": "resnet18", "num_classes": 1000, "pretrained_cfg": {}}
+    source = write(tmp_path / "net", config, tensors)
+    options = {"base_planes": 8}
+    if form == "file":
+        source, options = source / "model.safetensors", {"variant": "resnet18", **options}
+    loaded = rj.load_pretrained(source, **options)
+    assert len(loaded.class_names) == 1000
+    assert loaded.class_names[:2] == ("tench, Tinca tinca", "goldfish, Carassius auratus")
+    assert loaded.class_names[-1] == "toilet tissue, toilet paper, bathroom tissue"
+    assert loaded.config["label_names"][281] == "n02123045"
+    assert loaded.config["label_names"] == sorted(loaded.config["label_names"])
+    assert loaded.config["label_descriptions"]["n02123045"] == "tabby, tabby cat"
+    assert any(note.startswith("The names are those of ImageNet's") for note in loaded.notes)
+    other = rj.load_pretrained(source, num_classes=5, **options)
+    assert (other.class_names, "label_names" in other.config) == (None, False)
+
+
 def test_names_that_are_not_one_a_class(tmp_path, tensors):
     loaded = rj.load_pretrained(write(tmp_path / "a", {**CONFIG, "label_names": ["a"]}, tensors))
     assert loaded.class_names is None
