@@ -39,13 +39,18 @@ class Options:
     data_dir: Path | None = None
     """Folder for prepared data sets; by default in your cache folder."""
     augment: tuple[str, ...] = (
+        "rrc",
         "crop:4",
         "flip",
+        "jitter",
         "randaugment:2:9",
+        "trivialaugment",
         "cutout:12",
         "erase:1",
+        "erase:1:pixel",
         "mixup:1",
         "cutmix:1",
+        "mixup:1/cutmix:1",
     )
     """The augmentations, one row each, written as for the recipes."""
     seed: int = 0

@@ -6,6 +6,7 @@ import pytest
 from PIL import Image
 
 from experiments import show_augmentations
+from resnet_jax.data import AUGMENTATIONS
 
 
 def test_the_figure(tmp_path):
@@ -16,6 +17,11 @@ def test_the_figure(tmp_path):
         assert image.width > 1000
         assert 0.2 < image.height / image.width < 0.3
     assert out.with_suffix(".pdf").read_bytes().startswith(b"%PDF")
+
+
+def test_every_augmentation_is_drawn_by_default():
+    drawn = {spec.split(":")[0] for spec in show_augmentations.Options().augment}
+    assert drawn >= set(AUGMENTATIONS)
 
 
 @pytest.mark.parametrize("name", ["a.png", "a.pdf"])
