@@ -11,7 +11,7 @@ import numpy as np
 
 from ...storage import one_line
 from ..base import Arrays, DatasetError, Parts
-from .layout import check_digest, places, where
+from .layout import Layout, check_digest, places, where
 from .trees import Tree
 from .unpickle import load_arrays
 
@@ -59,7 +59,7 @@ def pickled_batch(labels_key: str) -> _Decoder:
 
 
 @dataclasses.dataclass(frozen=True)
-class Batches:
+class Batches(Layout):
     """Layout of CIFAR's batches.
 
     Attributes:
@@ -96,14 +96,6 @@ class Batches:
         for folder in places(tree):
             if any(tree.has(folder + name) for name in names):
                 return tuple(folder + name for name in names)
-        return None
-
-    def refusal(self, tree: Tree) -> str | None:
-        """Return None: there is nothing like batches that are none.
-
-        Args:
-            tree: the folder or archive.
-        """
         return None
 
     def read(self, tree: Tree, names: Sequence[str], class_names: tuple[str, ...]) -> Parts:

@@ -13,13 +13,13 @@ from ..base import Arrays, DatasetError, Parts
 from ..image_formats import SUFFIXES
 from ..progress import Advance, progress_bar
 from .decoded import Encoded, decode_into
-from .layout import places
+from .layout import Layout, places
 from .part_names import part_of
 from .trees import Tree
 
 
 @dataclass(frozen=True, kw_only=True)
-class ClassImages:
+class ClassImages(Layout):
     """Layout of a folder for the training and one for the test, with a folder for each class.
 
     Images are in the order of the classes, and of the files' names in each.
@@ -45,11 +45,6 @@ class ClassImages:
         """The files, for messages."""
         test = "val" if self.test == "valid" else self.test
         return f"image files in train/{self.classes[0]}/{self.inner} … {test}/{self.classes[-1]}/"
-
-    @property
-    def published(self) -> bool:
-        """Whether every file has a published checksum: no."""
-        return False
 
     def find(self, tree: Tree) -> tuple[str, ...] | None:
         """Return the names of all images.

@@ -14,7 +14,7 @@ from ...storage import first_line, one_line
 from ..base import Arrays, DatasetError, Parts
 from ..progress import Advance, progress_bar
 from .decoded import Encoded, decode_into
-from .layout import places, where
+from .layout import Layout, places, where
 from .part_names import part_of
 from .trees import Tree, is_file
 
@@ -23,7 +23,7 @@ _ROWS = 1024
 
 
 @dataclass(frozen=True, kw_only=True)
-class HubParquet:
+class HubParquet(Layout):
     """Layout of `train-….parquet` and `test-….parquet`, or of `train/….parquet` and so on.
 
     Rows are in the order of the files' names.
@@ -42,11 +42,6 @@ class HubParquet:
     def what(self) -> str:
         """The files, for messages."""
         return "Hugging Face's train-….parquet and test-….parquet"
-
-    @property
-    def published(self) -> bool:
-        """Whether every file has a published checksum: no."""
-        return False
 
     def find(self, tree: Tree) -> tuple[str, ...] | None:
         """Return the files of both parts.

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import abc
 from collections.abc import Iterator, Sequence
-from typing import Protocol
 
 from ...storage import printable
 from ..base import DatasetError, Parts
@@ -11,22 +11,20 @@ from ..remote_file import bytes_digest
 from .trees import Tree
 
 
-class Layout(Protocol):
-    """A way in which the files of a data set lie in a folder or an archive.
-
-    Attributes:
-        what: the files, for messages.
-        published: whether `read` compares every file with its published checksum.
-    """
+class Layout(abc.ABC):
+    """A way in which the files of a data set lie in a folder or an archive."""
 
     @property
+    @abc.abstractmethod
     def what(self) -> str:
         """The files, for messages."""
 
     @property
     def published(self) -> bool:
         """Whether `read` compares every file with its published checksum."""
+        return False
 
+    @abc.abstractmethod
     def find(self, tree: Tree) -> tuple[str, ...] | None:
         """Return the names of the files to read, or None if they do not lie in this way.
 
@@ -40,7 +38,10 @@ class Layout(Protocol):
         Args:
             tree: a folder or archive for which `find` returned None.
         """
+        del tree
+        return None
 
+    @abc.abstractmethod
     def read(self, tree: Tree, names: Sequence[str], class_names: tuple[str, ...]) -> Parts:
         """Read the images, in the order of the source.
 

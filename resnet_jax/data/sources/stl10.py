@@ -15,7 +15,7 @@ import numpy as np
 from ..base import Arrays, DatasetError, Parts
 from ..remote_file import RemoteFile
 from .forms import Forms
-from .layout import check_digest, places, where
+from .layout import Layout, check_digest, places, where
 from .published import Published
 from .trees import Tree
 
@@ -27,7 +27,7 @@ STL10_NAMES = ("airplane", "bird", "car", "cat", "deer", "dog", "horse", "monkey
 
 
 @dataclass(frozen=True)
-class Stl10Binary:
+class Stl10Binary(Layout):
     """Layout of STL-10's binary files; the unlabelled images are not read.
 
     An image is its red, green and blue planes, each column by column; labels are 1 to 10.
@@ -59,14 +59,6 @@ class Stl10Binary:
             names = tuple(folder + name for name in _FILES)
             if any(map(tree.has, names)):
                 return names
-        return None
-
-    def refusal(self, tree: Tree) -> str | None:
-        """Return None: there is nothing like these files that are none.
-
-        Args:
-            tree: the folder or archive.
-        """
         return None
 
     def read(self, tree: Tree, names: Sequence[str], class_names: tuple[str, ...]) -> Parts:

@@ -16,7 +16,7 @@ import numpy as np
 from ..base import Arrays, DatasetError, Parts
 from ..remote_file import RemoteFile
 from .forms import Forms
-from .layout import check_digest, places, where
+from .layout import Layout, check_digest, places, where
 from .published import Published
 from .trees import Tree
 
@@ -41,7 +41,7 @@ SVHN_FILES = (
 
 
 @dataclass(frozen=True)
-class SvhnMatlab:
+class SvhnMatlab(Layout):
     """Layout of SVHN's two MATLAB files; the `extra` images are not read.
 
     `X` holds the images as `[height, width, channels, n]`, `y` their digits, with 10 for 0.

@@ -16,6 +16,7 @@ from ..base import Arrays, DatasetError, Parts
 from ..progress import Advance, progress_bar
 from ..records.examples import image_and_label
 from .decoded import Encoded, decode_into
+from .layout import Layout
 from .trees import FolderTree, Tree
 
 _INFO = "dataset_info.json"
@@ -24,7 +25,7 @@ _AT_A_TIME = 256
 
 
 @dataclass(frozen=True)
-class Tfds:
+class Tfds(Layout):
     """Layout of a folder that TFDS prepared.
 
     Its order is restored from the feature `id`, such as `train_00042`.
@@ -43,11 +44,6 @@ class Tfds:
     def what(self) -> str:
         """The files, for messages."""
         return f"TFDS's {self.name}/<version> in array_record files"
-
-    @property
-    def published(self) -> bool:
-        """Whether every file has a published checksum: no."""
-        return False
 
     def find(self, tree: Tree) -> tuple[str, ...] | None:
         """Return the files of the first version in array_record format.

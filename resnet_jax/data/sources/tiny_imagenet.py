@@ -17,7 +17,7 @@ from ..progress import progress_bar
 from ..remote_file import RemoteFile
 from .class_images import images_in, read_labelled
 from .forms import Forms
-from .layout import places, where
+from .layout import Layout, places, where
 from .published import Published
 from .tiny_imagenet_names import TINY_IMAGENET_CLASSES
 from .trees import Tree
@@ -27,7 +27,7 @@ _VAL = "val/images/"
 
 
 @dataclass(frozen=True)
-class TinyImages:
+class TinyImages(Layout):
     """Layout of `train/<class>/images/` and `val/images/` with `val/val_annotations.txt`.
 
     Training images are in the order of the classes and of the files' names in each, test images in
@@ -45,11 +45,6 @@ class TinyImages:
     def what(self) -> str:
         """The files, for messages."""
         return f"train/{self.classes[0]}/images/ … {_ANNOTATIONS}"
-
-    @property
-    def published(self) -> bool:
-        """Whether every file has a published checksum: no."""
-        return False
 
     def find(self, tree: Tree) -> tuple[str, ...] | None:
         """Return the name of the annotations, of the test images, and of the training images.
