@@ -448,9 +448,21 @@ def test_tfrecord_files_have_a_way_on(cifar, tmp_path, server):
     info = folder / "dataset_info.json"
     info.write_text(json.dumps({"name": "cifar10", "fileFormat": "tfrecord"}))
     message = refusal(files, tmp_path, tmp_path / "mine")
-    assert f"tfds convert_format --dataset_dir={folder} --out_file_format=array_record" in message
+    convert = f"tfds convert_format --dataset_version_dir={folder} --out_file_format=array_record"
+    assert convert in message
     with pytest.raises(DatasetError, match=r"404 .*tfds convert_format.*--archive"):
         load(files, tmp_path / "mine")
+
+
+def test_tfrecord_files_that_were_converted_in_their_place_are_read(prepared, tmp_path):
+    files, folder = prepared
+    shutil.copytree(folder / "cifar10" / "3.0.2", tmp_path / "mine")
+    (tmp_path / "mine" / "cifar10-train.tfrecord-00000-of-00001").write_bytes(b"-")
+    path = tmp_path / "mine" / "dataset_info.json"
+    info = json.loads(path.read_text())
+    info |= {"fileFormat": "tfrecord", "alternativeFileFormats": ["array_record"]}
+    path.write_text(json.dumps(info))
+    assert same(load(files, tmp_path / "d", tmp_path / "mine"), files)
 
 
 def test_another_data_set_of_tfds_is_not_taken(cifar, prepared, tmp_path):

@@ -20,6 +20,7 @@ from .layout import Layout
 from .trees import FolderTree, Tree
 
 _INFO = "dataset_info.json"
+_KIND = "array_record"
 _SPLITS = ("train", "test")
 _AT_A_TIME = 256
 
@@ -52,7 +53,7 @@ class Tfds(Layout):
             tree: the folder of the version, of the data set, or of all data sets.
         """
         for folder, kind in self._versions(tree):
-            if kind == "array_record":
+            if kind == _KIND:
                 return tuple(tree.files(folder))
         return None
 
@@ -66,8 +67,8 @@ class Tfds(Layout):
             place = printable(str(tree.path / folder))
             return (
                 f"{place} holds {kind} files of TFDS, which need TensorFlow; where that is "
-                f"installed, convert them by `tfds convert_format --dataset_dir={place} "
-                "--out_file_format=array_record --out_path=…`"
+                f"installed, convert them by `tfds convert_format --dataset_version_dir={place} "
+                "--out_file_format=array_record`"
             )
         return None
 
@@ -82,7 +83,9 @@ class Tfds(Layout):
             with contextlib.suppress(OSError, ValueError, AttributeError):
                 info = json.loads((tree.path / folder / _INFO).read_text(encoding="utf-8"))
                 if info.get("name") == self.name:
-                    yield folder, info.get("fileFormat") or "tfrecord"
+                    kinds = [info.get("fileFormat") or "tfrecord"]
+                    kinds += info.get("alternativeFileFormats", ())  # converted in their place
+                    yield folder, _KIND if _KIND in kinds else kinds[0]
 
     def _below(self, tree: Tree, folder: str) -> list[str]:
         return tree.folders(folder) if folder == f"{self.name}/" else []
