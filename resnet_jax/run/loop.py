@@ -71,7 +71,11 @@ def fit(
             be written to.
         NonFiniteLossError: if the loss becomes NaN or infinite.
         Interrupted: if a signal asked to stop.
+        TypeError: if `config` is no `FitConfig`, or `folder` is a path and no `RunFolder`.
     """
+    for name, value, kind in (("config", config, FitConfig), ("folder", folder, RunFolder)):
+        if not isinstance(value, kind) and value is not None:
+            raise TypeError(f"`{name}` (={value!r}) must be a {kind.__name__}")
     reporter = (reporter or Reporter()) if processes.is_first() else Reporter(Console(quiet=True))
     with ExitStack() as stack:
         if folder is not None:

@@ -12,6 +12,7 @@ import numpy as np
 from jax import Array
 
 from ..data import ImageStream, epoch_permutation
+from ..storage import one_line
 from ..training import (
     Batch,
     Engine,
@@ -122,6 +123,7 @@ def make_plan(task: Task, config: FitConfig, engine: Engine, identity: Identity)
             "`evaluate_as_trained` (=True) takes images in memory; a stream crops in the middle"
         )
     steps = steps_per_epoch(len(task.train), config.batch_size)
+    _check_valid(task)
     # Independent streams, whatever is added later.
     root = jax.random.key(config.seed)
     init_key, shuffle_key, step_key, eval_key = (jax.random.fold_in(root, at) for at in range(4))
@@ -161,6 +163,32 @@ def make_plan(task: Task, config: FitConfig, engine: Engine, identity: Identity)
         step_key=engine.share(step_key),
         eval_key=engine.share(eval_key),
     )
+
+
+def _check_valid(task: Task) -> None:
+    """Raise if the first evaluation, after an epoch of training, could not take the images."""
+    if not len(task.valid):
+        raise ValueError("`valid` holds no image; every epoch is evaluated on at least one")
+    ours, trained = (part.images.shape[1:] for part in (task.valid, task.train))
+    if ours == trained:
+        return
+    images, labels = (
+        jax.ShapeDtypeStruct((1, *rest), dtype) for rest, dtype in ((ours, "uint8"), ((), "int32"))
+    )
+    keys = jax.eval_shape(lambda: jax.random.split(jax.random.key(0), 1))
+    try:
+        shape = jax.eval_shape(task.prepare_valid, images, labels, keys)[0].shape
+        expected = (1, *trained)
+        prepared = jax.eval_shape(
+            task.prepare_valid, jax.ShapeDtypeStruct(expected, "uint8"), labels, keys
+        )[0].shape
+        if shape != prepared:
+            raise ValueError(f"it makes {shape[1:]} and {prepared[1:]} of them")
+    except ValueError as error:
+        raise ValueError(
+            f"`valid` has images of shape {ours}, but those of `train` have {trained}, and "
+            f"`prepare_valid` does not make them alike: {one_line(error)}"
+        ) from error
 
 
 def _check_rate(task: Task, fresh: TrainState) -> None:

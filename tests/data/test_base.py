@@ -1,5 +1,6 @@
 """Types, and what a fingerprint depends on."""
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -21,6 +22,12 @@ def test_arrays_know_their_length():
         (IMAGES[..., 0], LABELS, r"`images` is uint8 \(3, 2, 2\)"),
         (IMAGES, LABELS.astype(np.int64), "`labels` is int64"),
         (IMAGES, LABELS[:2], r"expected int32 \[3\]"),
+        (
+            IMAGES.tolist(),
+            LABELS,
+            r"`images` is a list; expected a NumPy array, such as np\.asarray",
+        ),
+        (IMAGES, jnp.asarray(LABELS), "`labels` is a ArrayImpl; expected a NumPy array"),
     ],
 )
 def test_arrays_of_another_kind_are_refused(images, labels, message):

@@ -23,6 +23,7 @@ from tiny_task import (
 )
 
 import resnet_jax as rj
+from resnet_jax.data import Arrays
 from resnet_jax.run import (
     CheckpointError,
     DataFacts,
@@ -475,3 +476,38 @@ def test_no_images_but_those_of_the_task(small):
     few = dataclasses.replace(small, valid=digits(7, first=150))
     accuracy = run(few, config=dataclasses.replace(CONFIG, epochs=1)).history.valid_accuracy[0]
     assert (accuracy * 7 / 100) % 1 == pytest.approx(0, abs=1e-9)
+
+
+def changed(images, **options):
+    """Return the small task with other images for validation."""
+    labels = np.zeros(len(images), np.int32)
+    return tiny_task(valid=Arrays(np.ascontiguousarray(images), labels), **options)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda images: images[:0], "`valid` holds no image"),
+        (
+            lambda images: images.repeat(2, 1),
+            r"`valid` has images of shape \(16, 8, 1\), but those",
+        ),
+        (lambda images: images.repeat(3, 3), r"those of `train` have \(8, 8, 1\), and `prepare_v"),
+    ],
+)
+def test_images_that_the_first_evaluation_could_not_take_are_refused_before_training(
+    tmp_path, change, message
+):
+    task = changed(change(digits(20).images))
+    folder = RunFolder(tmp_path / "run")
+    with pytest.raises(ValueError, match=message) as error:
+        fit(task, FitConfig(epochs=1, batch_size=16), folder=folder, reporter=quiet_reporter())
+    assert "\n" not in str(error.value)
+    assert not folder.path.exists()
+
+
+@pytest.mark.parametrize("wrong", [{"folder": "runs/x"}, {"config": {"epochs": 1}}])
+def test_what_is_no_folder_or_configuration_is_named(wrong):
+    (name,) = wrong
+    with pytest.raises(TypeError, match=rf"`{name}` \(=.*\) must be a "):
+        fit(tiny_task(), **{"config": FitConfig(epochs=1), **wrong}, reporter=quiet_reporter())
