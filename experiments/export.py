@@ -1,7 +1,9 @@
-"""Write the network of a run to one file that runs or is read without this package.
+"""Write the network of a run to a file or folder that runs or is read without this package.
 
     python -m experiments.export --run runs/cifar_resnet34 --format stablehlo
+    python -m experiments.export --run runs/cifar_resnet34 --format onnx
     python -m experiments.export --run runs/cifar_resnet34 --format safetensors
+    python -m experiments.export --run runs/cifar_resnet34 --format timm
 
 stablehlo is the network in evaluation mode as a program, with its weights, for batches of any
 size on CPU, CUDA and TPU. It takes the images as they are, uint8 [batch, height, width, channels],
@@ -11,22 +13,34 @@ jax and flatbuffers, and nothing else:
     network = jax.export.deserialize(open("model.stablehlo", "rb").read())
     logits = network.call(images)
 
+onnx is the same for ONNX Runtime and others that read ONNX (pip install 'resnet-jax[onnx]' to
+write it). With --input float32 it takes [batch, channels, height, width], as is usual there.
+--fold-batch-norm puts the normalisations into the convolutions:
+
+    network = onnxruntime.InferenceSession("model.onnx")
+    (logits,) = network.run(None, {"images": images})
+
 safetensors holds the weights under torchvision's names, for torch, torchvision and timm.
 
-Beside the file another one, such as model.stablehlo.json, says what it takes and gives: shapes,
-class names, normalisation. Neither replaces a file without --overwrite.
+timm is a folder with the weights, a config.json and a model card, for
+timm.create_model("local-dir:FOLDER", pretrained=True) and resnet_jax.load_pretrained("FOLDER").
+
+Beside a file another one, such as model.stablehlo.json, says what it takes and gives: shapes,
+class names, normalisation. None replaces a file without --overwrite.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+import importlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal
 
 from resnet_jax.data import Transform
-from resnet_jax.run import CheckpointChoice
-from resnet_jax.storage import atomic_path, dumps
+from resnet_jax.run import CheckpointChoice, RunFolder
+from resnet_jax.storage import JsonError, atomic_path, dumps, read_json
 
 from . import cli
 from .choices import check_choices
@@ -37,6 +51,17 @@ PLATFORMS = ("cpu", "cuda", "tpu")
 """What an exported program runs on."""
 DESCRIBED = ("variant", "stem", "base_planes", "dtype")
 """Options of a run that its description names, because they make the network."""
+USED: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "stablehlo": ("input", "image_size", "output"),
+        "onnx": ("input", "image_size", "output", "fold_batch_norm"),
+        "safetensors": (),
+        "timm": (),
+    }
+)
+"""Options that only some formats use, by format."""
+TIMM_FILES = ("model.safetensors", "config.json", "README.md")
+"""Files of a folder for timm."""
 
 
 @dataclass(frozen=True)
@@ -45,20 +70,22 @@ class Options:
 
     run: Path
     """The run folder."""
-    format: Literal["stablehlo", "safetensors"]
-    """A program with its weights, or the weights alone."""
+    format: Literal["stablehlo", "onnx", "safetensors", "timm"]
+    """A program with its weights, the weights alone, or a folder for timm."""
     out: Path | None = None
-    """The file; None is model.stablehlo or model.safetensors in the run folder."""
+    """The file or folder; None is model.FORMAT, or timm, in the run folder."""
     overwrite: bool = False
-    """Replace the file and its description if they exist."""
+    """Replace the files that exist."""
     checkpoint: CheckpointChoice = "best"
     """Checkpoint of the best epoch by validation accuracy, or the last one."""
     input: Literal["uint8", "float32"] = "uint8"
-    """What stablehlo takes: images as they are, or resized, cropped and normalised ones."""
+    """What a program takes: images as they are, or resized, cropped and normalised ones."""
     image_size: tuple[int, int] | None = None
-    """Height and width of uint8 images for stablehlo, in pixels; None is the run's own size."""
+    """Height and width of uint8 images for a program, in pixels; None is the run's own size."""
     output: Literal["logits", "probabilities"] = "logits"
-    """What stablehlo returns."""
+    """What a program returns."""
+    fold_batch_norm: bool = False
+    """Fold the batch normalisations of onnx into the convolutions before them."""
 
     def check(self) -> None:
         """Find what is wrong with the options by themselves.
@@ -67,8 +94,9 @@ class Options:
             ValueError: naming the option, its value and what would work.
         """
         check_choices(self)
-        for name in ("input", "image_size", "output"):
-            if self.format != "stablehlo" and getattr(self, name) != getattr(Options, name):
+        for name in USED["onnx"]:
+            unused = name not in USED[self.format]
+            if unused and getattr(self, name) != getattr(Options, name):
                 raise ValueError(
                     f"`{name}` (={getattr(self, name)!r}) is of no use to `format` "
                     f"(={self.format!r}); leave it out"
@@ -78,19 +106,46 @@ class Options:
                 f"`image_size` (={self.image_size}) is of no use to `input` (='float32'), whose "
                 "images have the size of the run's crop; leave it out"
             )
+        if self.format == "timm":
+            again = self.overwrite and _is_for_timm(self.path)
+            names = [name for name in TIMM_FILES if not (again and name == "config.json")]
+            check_new((self.path / name for name in names), overwrite=self.overwrite)
+            return
         if self.out is not None and self.out.suffix != f".{self.format}":
             raise ValueError(f"`out` (={self.out}) must end in .{self.format}")
         check_new((self.path, self.description_path), overwrite=self.overwrite)
+        if self.format == "onnx":
+            _check_onnx()
 
     @property
     def path(self) -> Path:
-        """The file to write."""
-        return self.run / f"model.{self.format}" if self.out is None else self.out
+        """The file or folder to write."""
+        if self.out is not None:
+            return self.out
+        return self.run / ("timm" if self.format == "timm" else f"model.{self.format}")
 
     @property
     def description_path(self) -> Path:
         """The file that says what it takes and gives; each format has its own."""
         return self.path.with_name(f"{self.path.name}.json")
+
+
+def _is_for_timm(folder: Path) -> bool:
+    """Return whether a folder has a `config.json` for timm; a run has one with the same name."""
+    try:
+        return "architecture" in read_json(folder / "config.json")
+    except (OSError, JsonError):
+        return False
+
+
+def _check_onnx() -> None:
+    """Raise a ValueError if ONNX is not installed."""
+    try:
+        importlib.import_module("onnx")
+    except ImportError as error:
+        raise ValueError(
+            "`format` (='onnx') needs the package onnx: pip install 'resnet-jax[onnx]'"
+        ) from error
 
 
 def export(run: Run, options: Options) -> dict[str, Any]:
@@ -120,37 +175,106 @@ def export(run: Run, options: Options) -> dict[str, Any]:
         "mean": run.data.mean,
         "std": run.data.std,
     }
-    if options.format == "stablehlo":
-        from resnet_jax.evaluation import to_stablehlo
+    if options.format == "safetensors":
+        from resnet_jax.models import save_weights
 
-        transform = _transform(run, options)
-        size = (run.transform.crop,) * 2 if transform is None else transform.source
-        shape = (*size, len(run.data.mean))
-        data = to_stablehlo(
-            run.model,
-            run.variables,
-            transform=transform,
-            image_shape=shape,
-            output=options.output,
-            platforms=PLATFORMS,
-        )
-        description |= {
-            "platforms": PLATFORMS,
-            "input": f"{options.input}[batch, {', '.join(map(str, shape))}]",
-            "output": f"float32[batch, {len(run.data.class_names)}] {options.output}",
-        }
-    with atomic_path(options.description_path) as described:
-        described.write_text(dumps(description, indent=2) + "\n", encoding="utf-8")
-        if options.format == "stablehlo":
-            with atomic_path(path) as temporary:
-                temporary.write_bytes(data)
-        else:
-            from resnet_jax.models import save_weights
-
+        def write(path: Path) -> None:
             save_weights(
                 path, run.model, run.variables, num_batches_tracked=run.step, overwrite=True
             )
+
+        return _write(options, description, write)
+    transform = _transform(run, options)
+    size = (run.transform.crop,) * 2 if transform is None else transform.source
+    shape = (*size, len(run.data.mean))
+    axes = shape
+    program: dict[str, Any] = {
+        "transform": transform,
+        "image_shape": shape,
+        "output": options.output,
+    }
+    if options.format == "stablehlo":
+        from resnet_jax.evaluation import to_stablehlo
+
+        data = to_stablehlo(run.model, run.variables, platforms=PLATFORMS, **program)
+        description["platforms"] = PLATFORMS
+    else:
+        from resnet_jax.evaluation import to_onnx
+
+        if transform is None:
+            axes = (shape[2], *size)
+        description["fold_batch_norm"] = options.fold_batch_norm
+        data = to_onnx(
+            run.model,
+            run.variables,
+            fold_batch_norm=options.fold_batch_norm,
+            metadata={name: dumps(value) for name, value in description.items()},
+            **program,
+        )
+    description |= {
+        "input": f"{options.input}[batch, {', '.join(map(str, axes))}]",
+        "output": f"float32[batch, {len(run.data.class_names)}] {options.output}",
+    }
+
+    def write_bytes(path: Path) -> None:
+        with atomic_path(path) as temporary:
+            temporary.write_bytes(data)
+
+    return _write(options, description, write_bytes)
+
+
+def _write(
+    options: Options, description: dict[str, Any], write: Callable[[Path], object]
+) -> dict[str, Any]:
+    """Write the description and, by `write`, the file, as a whole; return the description."""
+    with atomic_path(options.description_path) as described:
+        described.write_text(dumps(description, indent=2) + "\n", encoding="utf-8")
+        write(options.path)
     return description
+
+
+def export_to_timm(run: Run, options: Options) -> None:
+    """Write the folder for timm: weights, configuration and model card, all or nothing.
+
+    Args:
+        run: a run of `open_run`.
+        options: what to write; checked already.
+
+    Raises:
+        ValueError: if timm cannot make such a network.
+        OSError: if the folder cannot be written.
+    """
+    from resnet_jax.pretrained import ModelCard, save_pretrained
+
+    dataset = str(run.config["dataset"])
+    accuracy = _test_accuracy(run)
+    save_pretrained(
+        options.path,
+        run.model,
+        run.variables,
+        transform=run.image_transform,
+        class_names=run.data.class_names,
+        card=ModelCard(
+            description=f"Trained on {dataset} with resnet_jax: {run.origin}.",
+            datasets=[dataset],
+            metrics={} if accuracy is None else {"top-1 accuracy": accuracy},
+            measured="It was not measured on a test set."
+            if accuracy is None
+            else f"Measured by resnet_jax on all test images of {dataset}, with this transform.",
+        ),
+        overwrite=True,
+    )
+
+
+def _test_accuracy(run: Run) -> float | None:
+    """Return the test accuracy of the checkpoint by the run's report, as a fraction, if it says."""
+    report = RunFolder(run.folder).read_report() or {}
+    best = report.get("best_checkpoint") or {}
+    if best.get("step") == run.step:
+        return best.get("test_accuracy")
+    # The other one is that of the last epoch.
+    finished = len(report.get("valid_accuracy", ())) == run.epoch
+    return report.get("test_accuracy") if finished else None
 
 
 def _transform(run: Run, options: Options) -> Transform | None:
@@ -159,13 +283,17 @@ def _transform(run: Run, options: Options) -> Transform | None:
         return None
     if options.image_size is None:
         return run.transform
-    return replace(run.transform, source=options.image_size)
+    return run.image_transform.on_device(*options.image_size)
 
 
 def work(options: Options) -> int:
     """Do what the options say; return the exit code."""
     options.check()
     run = open_run(options.run, options.checkpoint)
+    if options.format == "timm":
+        export_to_timm(run, options)
+        print(f"{options.path}: {run.origin}")
+        return 0
     description = export(run, options)
     megabytes = options.path.stat().st_size / 1e6
     print(f"{options.path}: {megabytes:.1f} MB, {run.origin}")

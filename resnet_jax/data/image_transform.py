@@ -181,8 +181,11 @@ class ImageTransform:
             width: of the images, in pixels.
 
         Raises:
-            ValueError: for `"border"`, which is made on the host alone.
+            ValueError: if the size is not positive, and for `"border"`, which is made on the host
+                alone.
         """
+        if min(height, width) < 1:
+            raise ValueError(f"`height` (={height}) and `width` (={width}) must be at least 1")
         if self.crop_mode == "border":
             raise ValueError(
                 "`crop_mode` (='border') adds borders on the host alone; call the transform itself"

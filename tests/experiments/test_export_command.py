@@ -9,14 +9,19 @@ import subprocess
 import sys
 from types import SimpleNamespace
 
+import jax
 import numpy as np
+import onnxruntime
 import pytest
 import torch
 from safetensors.torch import load_file
-from tiny_runs import BEST, LAST
+from tiny_runs import BEST, LAST, write_run
 from torch_twin import to_nchw, twin_of
 
+import resnet_jax as rj
 from experiments import export
+from experiments.flat import override
+from experiments.recipe import Recipe
 from resnet_jax.data import Transform
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (5, 8, 8, 1), dtype=np.uint8)
@@ -78,6 +83,91 @@ def test_safetensors_in_torch(tiny, tmp_path):
     assert path.stat().st_mtime_ns == before
     assert run(tiny, "--format", "safetensors", *options, "--overwrite") == 0
     assert path.stat().st_mtime_ns != before
+
+
+def run_onnx(path, images):
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    return session.run(None, {"images": images})[0], session
+
+
+@pytest.mark.parametrize("fold", [False, True])
+def test_onnx_takes_pixels(tiny, tmp_path, capsys, fold):
+    path = tmp_path / "model.onnx"
+    options = ("--fold-batch-norm",) if fold else ()
+    assert run(tiny, "--format", "onnx", "--out", path, *options) == 0
+    assert "input: uint8[batch, 8, 8, 1]" in capsys.readouterr().out
+    logits = expected(tiny, BEST)
+    for count in (1, 5):
+        result, session = run_onnx(path, IMAGES[:count])
+        np.testing.assert_allclose(result, logits[:count], rtol=1e-4, atol=1e-5)
+    description = json.loads((tmp_path / "model.onnx.json").read_text())
+    assert description["fold_batch_norm"] is fold
+    texts = session.get_modelmeta().custom_metadata_map
+    assert json.loads(texts["class_names"]) == list("0123456789")
+    assert json.loads(texts["mean"]) == [0.3054]
+
+    before = contents(tmp_path)
+    assert run(tiny, "--format", "onnx", "--out", path) == 2
+    assert contents(tmp_path) == before
+
+
+def test_onnx_takes_normalised_images_channels_first(tiny, tmp_path, capsys):
+    path = tmp_path / "model.onnx"
+    options = ("--input", "float32", "--output", "probabilities")
+    assert run(tiny, "--format", "onnx", "--out", path, *options) == 0
+    assert "input: float32[batch, 1, 10, 10]" in capsys.readouterr().out
+    images = np.asarray(TRANSFORM.center(IMAGES)).transpose(0, 3, 1, 2)
+    result, _ = run_onnx(path, images)
+    probabilities = jax.nn.softmax(expected(tiny, BEST))
+    np.testing.assert_allclose(result, probabilities, rtol=1e-4, atol=1e-6)
+
+
+def test_without_onnx_one_line_says_how_to_get_it(tiny, tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    assert run(tiny, "--format", "onnx", "--out", tmp_path / "model.onnx") == 2
+    assert capsys.readouterr().err == (
+        "error: `format` (='onnx') needs the package onnx: pip install 'resnet-jax[onnx]'\n"
+    )
+    assert not list(tmp_path.iterdir())
+
+
+def test_timm_has_no_such_network(tiny, tmp_path, capsys):
+    assert run(tiny, "--format", "timm", "--out", tmp_path / "digits") == 2
+    assert "`model` is none that timm can make" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_for_timm(tmp_path, capsys):
+    copy = SimpleNamespace(folder=tmp_path / "run")
+    # The smallest that timm knows.
+    config = override(Recipe(), variant="test_resnet", dataset="digits", resize=12, crop=10)
+    model, variables = write_run(copy.folder, config)
+    logits = np.asarray(model.apply(variables[BEST], TRANSFORM.center(IMAGES)))
+    report = {"best_checkpoint": {"step": BEST, "test_accuracy": 0.5}, "test_accuracy": 0.25}
+    (copy.folder / "report.json").write_text(json.dumps(report))
+    folder = tmp_path / "digits"
+    assert run(copy, "--format", "timm", "--out", folder) == 0
+    loaded = rj.load_pretrained(folder)
+    assert loaded.class_names == tuple("0123456789")
+    images = np.stack([loaded.transform(image) for image in IMAGES])
+    result = loaded.model.apply(loaded.variables, images)
+    np.testing.assert_allclose(result, logits, rtol=1e-4, atol=1e-5)
+    card = (folder / "README.md").read_text()
+    assert "top-1 accuracy: 50.00%" in card
+    assert "all test images of digits" in card
+
+    # Nothing is replaced, neither of this folder nor of a run.
+    before = contents(tmp_path)
+    assert run(copy, "--format", "timm", "--out", folder) == 2
+    assert "exists; --overwrite replaces it" in capsys.readouterr().err
+    assert run(copy, "--format", "timm", "--out", copy.folder, "--overwrite") == 2
+    assert "belongs to a run" in capsys.readouterr().err
+    assert contents(tmp_path) == before
+    # The accuracy of other weights is not that of these.
+    assert (
+        run(copy, "--format", "timm", "--out", folder, "--checkpoint", "last", "--overwrite") == 0
+    )
+    assert "top-1 accuracy" not in (folder / "README.md").read_text()
 
 
 def copy_of(tiny, folder):
@@ -159,10 +249,13 @@ def test_inputs(tiny, tmp_path, capsys, options, line):
 
 
 MISTAKES = {
-    "--format onnx": r"`format` \(='onnx'\) must be one of stablehlo, safetensors",
+    "--format tf": r"`format` \(='tf'\) must be one of stablehlo, onnx, safetensors, timm",
+    "--format stablehlo --fold-batch-norm": r"`fold_batch_norm` \(=True\) is of no use to `format`",
+    "--format timm --input float32": r"`input` \(='float32'\) is of no use to `format` \(='timm'\)",
+    "--format onnx": r"`out` \(=a.stablehlo\) must end in .onnx",
     "--format stablehlo --input uint4": r"`input` \(='uint4'\) must be one of uint8, float32",
     "--format stablehlo --output top": r"`output` \(='top'\) must be one of logits, ",
-    "--format stablehlo --image-size 0 8": r"`source` \(=\(0, 8\)\) must be a positive",
+    "--format stablehlo --image-size 0 8": r"`height` \(=0\) and `width` \(=8\) must be at least 1",
     "--format safetensors --output probabilities": r"`output` .* is of no use to `format`",
     "--format stablehlo --input float32 --image-size 8 8": r"`image_size` .* is of no use to",
     "--format stablehlo --out model.bin": r"`out` \(=model.bin\) must end in .stablehlo",
