@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import optax
 from flax import linen as nn
@@ -17,7 +17,7 @@ from resnet_jax.run import DataFacts, FitConfig, Task, steps_per_epoch
 from resnet_jax.storage import printable
 
 from .choices import check_choices
-from .flat import flatten
+from .flat import default_options, flatten, override
 from .options import ImageOptions, ModelOptions
 from .run_options import DeviceOptions, EvaluationOptions, RunOptions
 from .training_options import OptimizerOptions, ScheduleOptions, TrainingOptions
@@ -91,9 +91,22 @@ class Job(ABC):
             parallel=self.devices.parallel,
         )
 
+    @property
+    def defaults(self) -> dict[str, Any]:
+        """What options stand for in an older run that does not say them, by their flat names."""
+        return default_options(type(self))
+
+    def resolve(self) -> Self:
+        """Return the same job with all options settled that depend on the machine or on files.
+
+        Raises:
+            ValueError: if they cannot be settled, or do not go together.
+        """
+        return override(self, dtype=self.model.resolved_dtype)
+
     @abstractmethod
     def build(self, create_model: CreateModel | None = None) -> Built:
-        """Read the data and make the task.
+        """Read the data and make the task; all options are settled.
 
         Args:
             create_model: makes the network; None makes that of the options.

@@ -14,9 +14,9 @@ from resnet_jax.data import DATASETS, ImageTransform, Transform
 from resnet_jax.models import ResNet
 from resnet_jax.run import CheckpointChoice, DataFacts, RunError, RunFolder
 
-from .options import ImageOptions, ModelOptions
+from .source_options import SQUASHED, SourceImageOptions, SourceModelOptions
 
-NETWORK_OPTIONS = tuple(field.name for field in fields(ModelOptions))
+NETWORK_OPTIONS = tuple(field.name for field in fields(SourceModelOptions))
 REQUIRED = ("variant", "dataset", "resize", "crop")
 """Options without which a `config.json` describes no run."""
 
@@ -35,6 +35,7 @@ class Run:
         variables: its `params` and `batch_stats` of the checkpoint, on the default device.
         data: class names, image size and normalisation.
         transform: transform of images of the run's own size; validation used its `center`.
+        image_transform: the same for images of any size, resized as the run's own images were.
     """
 
     folder: Path
@@ -46,18 +47,7 @@ class Run:
     variables: Mapping[str, Any]
     data: DataFacts
     transform: Transform
-
-    @property
-    def image_transform(self) -> ImageTransform:
-        """The same for images of any size, which are resized as the run's own images were."""
-        side, _ = self.transform.resized
-        return ImageTransform(
-            resize=side,
-            crop=self.transform.crop,
-            crop_mode="squash",
-            mean=self.transform.mean,
-            std=self.transform.std,
-        )
+    image_transform: ImageTransform
 
     @property
     def origin(self) -> str:
@@ -89,8 +79,14 @@ def open_run(path: Path, checkpoint: CheckpointChoice = "best") -> Run:
     data = _data_facts(folder, config)
     try:
         network = {name: config[name] for name in NETWORK_OPTIONS if name in config}
-        model = ModelOptions(**network).build(len(data.class_names))
-        images = ImageOptions(resize=config["resize"], crop=config["crop"])
+        model = SourceModelOptions(**network).build(len(data.class_names))
+        images = SourceImageOptions(
+            resize=config["resize"],
+            crop=config["crop"],
+            crop_mode=config.get("crop_mode", SQUASHED.crop_mode),
+            interpolation=config.get("interpolation", SQUASHED.interpolation),
+        )
+        image_transform = images.build_image_transform(data.mean, data.std)
         transform = images.build((data.side, data.side), data.mean, data.std)
     except (ValueError, TypeError, KeyError) as error:
         raise RunError(f"{folder.config_path} is not of a run of this version: {error}") from error
@@ -109,6 +105,7 @@ def open_run(path: Path, checkpoint: CheckpointChoice = "best") -> Run:
         variables=jax.device_put(variables),
         data=data,
         transform=transform,
+        image_transform=image_transform,
     )
 
 

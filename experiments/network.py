@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import jax.numpy as jnp
 from flax import linen as nn
@@ -18,13 +18,7 @@ from resnet_jax.run import CheckpointChoice
 from .class_names import Names, names_of_config, read_class_map
 from .load_run import Run, open_run
 from .options import DTYPES, VariantOrAuto
-
-if TYPE_CHECKING:
-    Interpolation = str
-    CropMode = str
-else:
-    Interpolation = Literal["auto", "bilinear", "bicubic", "lanczos"]
-    CropMode = Literal["auto", "center", "squash", "border"]
+from .source_options import CropMode, Interpolation
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from resnet_jax.data import (
     load_dataset,
     make_augmentation,
 )
-from resnet_jax.models import STEMS, VARIANTS, ResNet, create_model
+from resnet_jax.models import STEMS, VARIANTS, ResNet, ResNetOptions, create_model
 
 from .flat import Free
 
@@ -53,9 +53,10 @@ class ModelOptions:
     variant: Variant = "resnet34"
     """Depth and kind of the blocks."""
     stem: Stem = "imagenet"
-    """First layers: 7x7/2 convolution and 3x3/2 max-pool, or one 3x3/1 convolution."""
+    """First layers: imagenet is the variant's own, such as 7x7/2 convolution and 3x3/2 max-pool;
+    cifar is one 3x3/1 convolution."""
     base_planes: int = 64
-    """Planes of the first stage, doubled in each further one."""
+    """Planes of the first stage, doubled in each further one; 64 is the variant's own."""
     dtype: Literal["auto", "float32", "bfloat16"] = "float32"
     """Type to compute in; parameters stay float32. auto is bfloat16 on GPU and TPU."""
     remat: bool = False
@@ -76,20 +77,23 @@ class ModelOptions:
             return self.dtype
         return "float32" if jax.default_backend() == "cpu" else "bfloat16"
 
+    @property
+    def options(self) -> ResNetOptions:
+        """The options of the network that differ from the variant's own."""
+        options: ResNetOptions = {"dtype": DTYPES[self.resolved_dtype], "remat": self.remat}
+        if self.stem != ModelOptions.stem:
+            options["stem"] = self.stem
+        if self.base_planes != ModelOptions.base_planes:
+            options["base_planes"] = self.base_planes
+        return options
+
     def build(self, num_classes: int) -> ResNet:
         """Make the network.
 
         Args:
             num_classes: size of the logits.
         """
-        return create_model(
-            self.variant,
-            num_classes,
-            stem=self.stem,
-            base_planes=self.base_planes,
-            dtype=DTYPES[self.resolved_dtype],
-            remat=self.remat,
-        )
+        return create_model(self.variant, num_classes, **self.options)
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from resnet_jax.run import (
 from resnet_jax.training import Engine, TrainState
 
 from .cli import advise_when_stopped, exit_code
-from .flat import default_options, fixed_options, flatten, override
+from .flat import fixed_options, flatten
 from .job import CreateModel, Job
 
 
@@ -66,12 +66,12 @@ def train(
     with job.run.build() as folder:
         # The first process may not write before all have found the folder usable.
         processes.wait_for_all("run folder checked")
-        job = override(job, dtype=job.model.resolved_dtype)
+        job = job.resolve()
         engine = job.devices.build()
         task, dataset, facts = job.build(create_model)
         engine.check_batch_size(config.batch_size, config.accumulate_steps)
         _check_pairs(job, task, engine)
-        chosen = Identity(fixed_options(job), default_options(type(job)))
+        chosen = Identity(fixed_options(job), job.defaults)
         found = Identity({"num_classes": len(dataset.class_names), "data": dataset.fingerprint})
         with job.run.build_sinks(folder) as sinks:
             folder.begin(flatten(job), data=facts, identity=chosen)

@@ -6,7 +6,7 @@ from functools import partial
 
 from jax import Array
 
-from .layers import BatchNorm
+from .layers import BatchNorm, GroupNorm
 from .resnet import ResNet
 
 STAGES = ("stem", "layer1", "layer2", "layer3", "layer4", "head")
@@ -70,12 +70,15 @@ def freeze_batch_norm(model: ResNet, stages: tuple[str, ...]) -> ResNet:
     that came with the weights, and leave them as they are. The variables are those of `model`.
 
     Args:
-        model: a network whose `norm_layer` is None.
+        model: a network whose `norm_layer` is None, or `GroupNorm`, which has no running statistics
+            and is left as it is.
         stages: stages out of `STAGES`.
 
     Raises:
         ValueError: if the network has another `norm_layer`.
     """
+    if model.norm_layer is GroupNorm:
+        return model
     if model.norm_layer is not None:
         raise ValueError(f"`norm_layer` (={model.norm_layer}) must be None, for BatchNorm")
     return model.clone(norm_layer=partial(_FrozenBatchNorm, stages=stages)) if stages else model

@@ -1,7 +1,10 @@
 """The fine-tuning command: a whole tiny run and what comes after it; one line for each mistake."""
 
+import contextlib
+import io
 import json
 import re
+import shutil
 from pathlib import Path
 
 import jax
@@ -11,11 +14,14 @@ import pytest
 from PIL import Image
 from sklearn.datasets import load_digits
 from tiny_runs import random_variables
+from tiny_weights import ARGS, TRANSFORM, write_images, write_weights
 
 import resnet_jax as rj
-from experiments import finetune, predict
+from experiments import finetune, predict, validate
 from experiments.load_run import open_run
 from experiments.train import train
+from resnet_jax.data import ImageTransform
+from resnet_jax.models import options_from_timm
 
 OPTIONS = [
     *("--variant", "resnet18", "--stem", "cifar", "--base-planes", "4"),
@@ -124,7 +130,7 @@ def test_rates():
 )
 def test_channels_and_normalisation_are_the_weights(weights, images, file, normalise, mean):
     path = weights.with_name(f"{file}.safetensors")
-    task, dataset, facts = config_of(path, images, "--normalise", normalise).build()
+    task, dataset, facts = config_of(path, images, "--normalise", normalise).resolve().build()
     channels = 3 if file == "colour" else 1
     assert task.train.images.shape == (42, 10, 10, channels)
     assert len(task.valid) == 4
@@ -143,8 +149,14 @@ def test_what_was_found_is_printed(weights, tmp_path, capsys):
             for number in range(count):
                 Image.linear_gradient("L").save(folder / f"{number}.png")
     (tmp_path / "Training" / "cat" / "5.heic").touch()
-    config_of(weights, tmp_path, "--batch-size", "2").build()
-    assert capsys.readouterr().err.splitlines()[:5] == [
+    config_of(weights, tmp_path, "--batch-size", "2").resolve().build()
+    said = capsys.readouterr().err.splitlines()
+    assert said[0] == f"weights of {weights}: resnet18"
+    assert said[1:3] == [
+        "the weights do not say how to prepare images: crop_mode squash, interpolation bilinear",
+        "taken from the options: resize 10, crop 8",
+    ]
+    assert said[3:8] == [
         f"{tmp_path} has 2 classes: cat, dog",
         "train: 6 images (cat 3, dog 3)",
         "valid: 2 images, split off the training images (cat 1, dog 1)",
@@ -221,3 +233,171 @@ def test_images_of_one_colour_are_named_before_training(weights, tmp_path, capsy
     )
     assert "--normalise" in said
     assert not (tmp_path / "run").exists()
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    """Two classes of ten oblong pictures in colour each."""
+    folder = tmp_path_factory.mktemp("photos")
+    write_images(folder, {"cat": 10, "dog": 10})
+    return folder
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("source") / "tiny"
+    write_weights(folder)
+    return folder
+
+
+def job_of(source, photos, folder, *arguments):
+    return finetune.parse(
+        [
+            *("--weights", str(source), "--data-dir", str(photos), "--run-dir", str(folder)),
+            *("--batch-size", "8", *map(str, arguments), "--track"),
+        ]
+    )
+
+
+def tune(source, photos, folder, *arguments):
+    """Train without figures."""
+    job = job_of(source, photos, folder, "--freeze", "layer1", *arguments)
+    train(job, evaluate=lambda *_, **__: None)
+
+
+@pytest.fixture(scope="module")
+def tuned(source, photos, tmp_path_factory):
+    """The run of an epoch, and what was printed on standard error."""
+    folder = tmp_path_factory.mktemp("tuned") / "run"
+    said = io.StringIO()
+    with contextlib.redirect_stderr(said):
+        tune(source, photos, folder, "--epochs", 1)
+    return folder, said.getvalue()
+
+
+def test_a_source_says_network_and_transform(source, photos, tuned):
+    folder, said = tuned
+    config = json.loads((folder / "config.json").read_text())
+    assert {name: config[name] for name in ("variant", "model_args", "resize", "crop")} == {
+        "variant": "resnet18",
+        "model_args": ARGS,
+        "resize": 30,
+        "crop": 24,
+    }
+    assert (config["crop_mode"], config["interpolation"]) == ("center", "bicubic")
+    data = json.loads((folder / "data.json").read_text())
+    assert (data["mean"], data["std"]) == (TRANSFORM["mean"], TRANSFORM["std"])
+    assert said.startswith(
+        f"weights of {source}: resnet18\ntaken from the weights: resize 30, crop 24, "
+        "crop_mode center, interpolation bicubic, mean and std\n"
+    )
+    run, own = open_run(folder, "last"), ImageTransform.from_timm(TRANSFORM)
+    assert run.image_transform == own
+    start = rj.load_pretrained(source).variables
+    for name in ("conv1_0", "conv1_1", "layer1_0"):
+        for collection in ("params", "batch_stats"):
+            pairs = zip(
+                jax.tree.leaves(run.variables[collection].get(name, {})),
+                jax.tree.leaves(start[collection].get(name, {})),
+                strict=True,
+            )
+            assert all(np.array_equal(*pair) for pair in pairs)
+    # What it was trained and validated on are the pixels of the weights' own transform.
+    task, _, _ = job_of(source, photos, folder).resolve().build()
+    validated = np.asarray(run.transform.center(task.valid.images))
+    expected = [own(Image.open(path)) for path in sorted(photos.rglob("*.png"))]
+    for image in validated:
+        assert min(np.abs(image - other).max() for other in expected) < 1e-5
+
+
+def test_the_tools_take_the_transform_of_the_run(photos, tuned, capsys, tmp_path):
+    folder, _ = tuned
+    out = tmp_path / "result.json"
+    line = ["--run", str(folder), "--no-compile-cache"]
+    assert validate.main([*line, "--data-dir", str(photos), "--out", str(out)]) == 0
+    result = json.loads(out.read_text())
+    assert (result["transform"]["resize"], result["transform"]["interpolation"]) == (30, "bicubic")
+    run = open_run(folder)
+    capsys.readouterr()
+    assert predict.main([*line, "--format", "jsonl", str(photos)]) == 0
+    found = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    images = [run.image_transform(Image.open(row["image"])) for row in found]
+    logits = np.asarray(run.model.apply(run.variables, np.stack(images)))
+    for row, (cat, dog) in zip(found, logits, strict=True):
+        shares = {p["class"]: p["probability"] for p in row["predictions"]}
+        assert shares["cat"] == pytest.approx(1 / (1 + np.exp(dog - cat)), abs=1e-5)
+
+
+def test_a_resumed_run_keeps_what_it_took(source, photos, tuned, tmp_path, capsys):
+    """Even if the weights say something else by now."""
+    folder = shutil.copytree(tuned[0], tmp_path / "run")
+    changed = shutil.copytree(source, tmp_path / "tiny")
+    config = json.loads((changed / "config.json").read_text())
+    config["pretrained_cfg"] |= {"crop_pct": 1.0, "interpolation": "bilinear", "mean": [0.1] * 3}
+    (changed / "config.json").write_text(json.dumps(config))
+    shutil.move(source, tmp_path / "away")
+    shutil.move(changed, source)
+    try:
+        before = (folder / "data.json").read_text()
+        tune(source, photos, folder, "--resume", "--epochs", 2)
+        assert (folder / "data.json").read_text() == before
+        assert open_run(folder).image_transform == open_run(tuned[0]).image_transform
+        assert "taken from" not in capsys.readouterr().err
+    finally:
+        shutil.rmtree(source)
+        shutil.move(tmp_path / "away", source)
+
+
+def test_options_take_precedence(source, photos):
+    more = ["--resize", "26", "--crop-mode", "squash", "--normalise", "cifar10"]
+    job = job_of(source, photos, "run", *more).resolve()
+    task, dataset, _ = job.build()
+    assert dataset.mean == (0.4914, 0.4822, 0.4465)
+    assert (job.images.crop, job.images.interpolation) == (24, "bicubic")
+    squashed = ImageTransform(
+        resize=26, crop=26, crop_mode="squash", interpolation="bicubic"
+    ).pixels
+    expected = {squashed(Image.open(path)).tobytes() for path in photos.rglob("*.png")}
+    assert {image.tobytes() for image in task.train.images} < expected
+
+
+def test_another_variant_contradicts_the_source(source, photos, tmp_path, capsys):
+    line = ["--weights", str(source), "--data-dir", str(photos), "--variant", "resnet34"]
+    assert finetune.main([*line, "--run-dir", str(tmp_path / "run"), "--batch-size", "8"]) == 2
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert re.search(r"`variant` \(=resnet34\) contradicts the config.json .* resnet18", error)
+    assert not (tmp_path / "run").exists()
+
+
+def test_no_weights(photos):
+    job = job_of("none", photos, "run", "--resize", 12, "--crop", 10).resolve()
+    task, dataset, _ = job.build()
+    assert task.variables is None
+    assert (job.model.variant, job.images.crop_mode) == ("resnet34", "squash")
+    assert dataset.mean == pytest.approx(tuple((task.train.images / 255).mean((0, 1, 2))))
+    assert set(job.weights.factors.values()) == {1.0}
+
+
+PARTS = {
+    "resnet50_gn": {"layers": [1, 1, 1, 1]},
+    "seresnet50t": {"layers": [1, 1, 1, 1]},
+    "resnetrs50": {"layers": [1, 1, 1, 1]},
+    "test_resnet": {},
+}
+
+
+@pytest.mark.parametrize("variant", PARTS)
+def test_every_kind_of_network_can_be_tuned(variant, photos, tmp_path):
+    """With its statistics, if it has any, and a part of it frozen."""
+    model = rj.create_model(variant, 3, **options_from_timm(PARTS[variant], variant))
+    folder = tmp_path / "weights"
+    folder.mkdir()
+    rj.save_weights(folder / "model.safetensors", model, random_variables(model, 1, 3))
+    config = {"architecture": variant, "num_classes": 3, "model_args": PARTS[variant]}
+    config["pretrained_cfg"] = TRANSFORM | {"input_size": [3, 16, 16]}
+    (folder / "config.json").write_text(json.dumps(config))
+    job = job_of(folder, photos, "run", "--freeze", "layer2").resolve()
+    task, _, _ = job.build()
+    shapes = jax.eval_shape(job.model.build(2).init, jax.random.key(0), jnp.zeros((1, 16, 16, 3)))
+    assert jax.tree.map(jnp.shape, task.variables) == jax.tree.map(jnp.shape, shapes)
+    jax.eval_shape(lambda v: task.model.apply(v, jnp.zeros((1, 16, 16, 3))), task.variables)

@@ -1,5 +1,7 @@
 """Frozen stages: their BatchNorms ignore the batch, in training, too."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -72,4 +74,9 @@ def test_mistakes():
     with pytest.raises(ValueError, match=r"`last` \(='head'\) must be one of stem, layer1"):
         stages_up_to("head")
     with pytest.raises(ValueError, match=r"`norm_layer` .* must be None, for BatchNorm"):
-        freeze_batch_norm(MODEL.clone(norm_layer=rj.GroupNorm), ("stem",))
+        freeze_batch_norm(MODEL.clone(norm_layer=partial(rj.BatchNorm)), ("stem",))
+
+
+def test_a_group_norm_has_no_statistics_to_freeze():
+    model = MODEL.clone(norm_layer=rj.GroupNorm)
+    assert freeze_batch_norm(model, ("stem",)) is model
