@@ -35,7 +35,7 @@ PACKAGES = {
         *("grain", "absl", "google", "pyarrow"),
     },
     "training": {"jax", "flax", "optax", "numpy"},
-    "pretrained": {"jax", "numpy", "PIL"},
+    "pretrained": {"jax", "flax", "numpy", "PIL"},
     "run": {
         *("jax", "flax", "optax", "numpy", "orbax", "rich", "PIL", "google", "tensorboardX"),
         "lazy_loader",
@@ -56,6 +56,7 @@ PURE_ROOMS = ("models", "training")
 
 FILES = {
     "models/misfit.py": {"numpy"},
+    "models/tensor_values.py": {"numpy"},
     "models/torch_weights.py": {"numpy", "logging"},
     "models/weight_files.py": {"errno", "os", "pathlib", "safetensors"},
     "models/weight_readers.py": {"argparse", "importlib", "pathlib", "safetensors", "zipfile"},

@@ -18,15 +18,14 @@ from jax import Array
 from .layers import Dense
 from .misfit import Misfit
 from .resnet import ResNet
+from .tensor_values import at_least_float32, flax_layout, numpy_of, torch_layout
 from .torch_names import (
     Tensor,
-    WeightsError,
     canonical,
     counter_of,
     counters,
     first_kernel,
     tensors_of,
-    torch_axes,
 )
 from .wrappers import find_network
 
@@ -143,13 +142,52 @@ def read_network(
     check_choices(key, head)
     expected = tensors_of(model)
     network = find_network(checkpoint, expected, key=key, prefix=prefix)
+    variables = fill(model, expected, network.tensors, head=head, head_key=head_key)
+    return variables, network.notes
+
+
+def with_classes(expected: Mapping[str, Tensor], num_classes: int) -> dict[str, Tensor]:
+    """Return the tensors of the same model for another number of classes.
+
+    Args:
+        expected: the model's tensors.
+        num_classes: size of the logits.
+    """
+    return {
+        name: Tensor(tensor.path, (num_classes, *tensor.shape[1:]))
+        if name.startswith("fc.")
+        else tensor
+        for name, tensor in expected.items()
+    }
+
+
+def fill(
+    model: ResNet,
+    expected: dict[str, Tensor],
+    tensors: Mapping[str, Any],
+    *,
+    head: Head,
+    head_key: Array | None,
+) -> Variables:
+    """Return the variables that a network's tensors are.
+
+    Args:
+        model: see `from_torch`.
+        expected: the model's tensors.
+        tensors: the given ones by torchvision's names, but for levels that `canonical` removes.
+        head: see `from_torch`.
+        head_key: see `from_torch`.
+
+    Raises:
+        WeightsError: if the tensors do not fit.
+    """
     misfit = Misfit()
     given: dict[str, np.ndarray] = {}
-    for original, value in network.tensors.items():
+    for original, value in tensors.items():
         name = canonical(original)
         if name in given:
             misfit.repeated.append(f"{original} (as {name})")
-        given[name] = _numpy(value, name)
+        given[name] = numpy_of(value, name)
 
     expected = _for_images_of(given, model, expected)
     if head == "reinit":
@@ -164,7 +202,7 @@ def read_network(
     misfit.raise_if_any("the state dict does not fit the model")
 
     flat = {
-        leaf.path: jnp.array(_at_least_float32(_flax_layout(given[name])))
+        leaf.path: jnp.array(at_least_float32(flax_layout(given[name])))
         for name, leaf in expected.items()
     }
     if head == "reinit":
@@ -172,7 +210,7 @@ def read_network(
         head_key = jax.random.key(0) if head_key is None else head_key
         params = Dense(model.num_classes).init(head_key, jnp.zeros((1, features)))["params"]
         flat |= {("params", "fc", name): value for name, value in params.items()}
-    return unflatten_dict(flat), network.notes
+    return unflatten_dict(flat)
 
 
 def to_torch(
@@ -204,7 +242,7 @@ def to_torch(
     expected = tensors_of(model)
     known = {leaf.path: name for name, leaf in expected.items()}
     given = {
-        known.get(path, "/".join(path)): _torch_layout(_numpy(value, "/".join(path)))
+        known.get(path, "/".join(path)): torch_layout(numpy_of(value, "/".join(path)))
         for path, value in flat.items()
     }
     expected = _for_images_of(given, model, expected)
@@ -214,7 +252,7 @@ def to_torch(
 
     state_dict = {}
     for name in expected:
-        state_dict[name] = np.ascontiguousarray(_at_least_float32(given[name]))
+        state_dict[name] = np.ascontiguousarray(at_least_float32(given[name]))
         if counter := counter_of(name):
             state_dict[counter] = np.array(num_batches_tracked, np.int64)
     return state_dict
@@ -229,40 +267,3 @@ def _for_images_of(
     if kernel is None or kernel.ndim != 4 or kernel.shape[1] == expected[first].shape[1]:
         return expected
     return tensors_of(model, kernel.shape[1])
-
-
-def _numpy(value: Any, name: str) -> np.ndarray:
-    """Return a tensor's values as a NumPy array; only half precision is copied.
-
-    Raises:
-        WeightsError: if it is none, or has no values of its own.
-    """
-    if not hasattr(value, "detach"):
-        if isinstance(value, Mapping | str | bytes | None):
-            return np.array(type(value).__name__)
-        return np.asarray(value)
-    try:
-        value = value.detach().cpu()
-        if value.is_floating_point() and value.itemsize < 4:
-            # A tensor that repeats a few values could claim any size.
-            if value.untyped_storage().nbytes() < value.nelement() * value.itemsize:
-                raise WeightsError(f"`{name}` has fewer values than its shape {list(value.shape)}")
-            value = value.float()  # torch cannot convert bfloat16 to NumPy
-        return np.asarray(value.numpy())
-    except (TypeError, RuntimeError, NotImplementedError) as error:
-        raise WeightsError(
-            f"`{name}` is a {value.layout} tensor on {value.device}, without "
-            "values that NumPy can hold"
-        ) from error
-
-
-def _at_least_float32(array: np.ndarray) -> np.ndarray:
-    return array if array.dtype == np.float64 else array.astype(np.float32)
-
-
-def _flax_layout(array: np.ndarray) -> np.ndarray:
-    return array.transpose(np.argsort(torch_axes(array.ndim)))
-
-
-def _torch_layout(array: np.ndarray) -> np.ndarray:
-    return array.transpose(torch_axes(array.ndim))

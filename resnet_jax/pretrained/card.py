@@ -86,10 +86,10 @@ def _body(card: ModelCard, config: Mapping[str, Any]) -> Iterator[str]:
         yield ""
         yield from (f"- {name}: {value:.2%}" for name, value in card.metrics.items())
         yield from ["", card.measured] if card.measured and card.metrics else [card.measured]
-    yield from ["", "## Use", "", "```python"]
+    yield from ["", "## Use", "", "~~~python"]
     yield "import resnet_jax as rj  # FOLDER is the folder of this file"
     yield 'network = rj.load_pretrained("FOLDER")'
     yield 'print(network.predict(Image.open("photo.jpg")))'
     yield ""
     yield 'net = timm.create_model("local-dir:FOLDER", pretrained=True)'
-    yield "```"
+    yield "~~~"

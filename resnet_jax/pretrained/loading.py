@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Mapping, Sequence
-from typing import Any, Unpack
+from collections.abc import Sequence
+from typing import Unpack
 
+from flax.traverse_util import flatten_dict
 from jax import Array
 
 from ..data import ImageTransform
-from ..models import ResNet, ResNetOptions, WeightsError, create_model, image_channels
-from ..models.torch_names import canonical, tensors_of
-from ..models.torch_weights import check_choices, read_network, tell
-from ..models.wrappers import find_network
+from ..models import ResNetOptions, WeightsError, create_model
+from ..models.torch_names import canonical, first_kernel, tensors_of
+from ..models.torch_weights import Head, check_choices, fill, tell, with_classes
+from ..models.wrappers import Network, find_network
 from ..storage import JsonError, read_json
 from .config import Description, describe, describe_variant, name_classes
 from .network import Pretrained
@@ -88,24 +89,21 @@ def load_pretrained(
         made: ResNetOptions = {**description.options, **options}
         transform = description.transform(test_size=test_size)
         model = create_model(description.architecture, 1, **made)
-        checkpoint = read_files(found.weights)
-        classes, is_new = _classes(model, checkpoint, description, num_classes, key, prefix)
+        expected = tensors_of(model)
+        network = find_network(read_files(found.weights), expected, key=key, prefix=prefix)
+        classes, is_new = _classes(network, description, num_classes)
         model = model.clone(num_classes=classes)
-        variables, said = read_network(
-            model,
-            checkpoint,
-            key=key,
-            prefix=prefix,
-            head="reinit" if is_new else "strict",
-            head_key=head_key,
-        )
+        head: Head = "reinit" if is_new else "strict"
+        expected = with_classes(expected, classes)
+        variables = fill(model, expected, network.tensors, head=head, head_key=head_key)
     except (JsonError, WeightsError) as error:
         raise WeightsError(f"`source` (={found.name}): {error}") from error
     description, named = (description, ()) if is_new else name_classes(description, classes)
     names, unnamed = (None, ()) if is_new else description.class_names()
-    transform, adapted = _for_channels(transform, image_channels(model, variables))
+    kernel = flatten_dict(variables)[expected[first_kernel(expected)].path]
+    transform, adapted = _for_channels(transform, kernel.shape[-2])
     new = (f"`fc` is new, for {classes} classes.",) if is_new else ()
-    notes = (*found.notes, *notes, *said, *new, *named, *unnamed, *adapted)
+    notes = (*found.notes, *notes, *network.notes, *new, *named, *unnamed, *adapted)
     tell(notes)
     config = {**description.config, "num_classes": classes}
     if names is None:
@@ -118,7 +116,7 @@ def load_pretrained(
         config,
         found.name,
         notes,
-        origin_notes=(*found.notes, *said),
+        origin_notes=(*found.notes, *network.notes),
         has_transform=found.config is not None,
     )
 
@@ -147,16 +145,8 @@ def _description(found: Source, by_hand: Description | None) -> tuple[Descriptio
     return Description(config, by_hand.options), ()
 
 
-def _classes(
-    model: ResNet,
-    checkpoint: Mapping[Any, Any],
-    description: Description,
-    wanted: int | None,
-    key: str | None,
-    prefix: str | None,
-) -> tuple[int, bool]:
+def _classes(network: Network, description: Description, wanted: int | None) -> tuple[int, bool]:
     """Return the number of classes, and whether the head for them is a new one."""
-    network = find_network(checkpoint, tensors_of(model), key=key, prefix=prefix)
     heads = [value for name, value in network.tensors.items() if canonical(name) == "fc.weight"]
     shape: Sequence[int] = getattr(heads[0], "shape", ()) if heads else ()
     stored = int(shape[0]) if len(shape) == 2 else None
