@@ -11,7 +11,7 @@ import optax
 from flax import linen as nn
 from jax import Array
 
-from resnet_jax.data import IMAGENET_MEAN, IMAGENET_STD, Arrays, Dataset, Transform
+from resnet_jax.data import IMAGENET_MEAN, IMAGENET_STD, Arrays, Dataset, ImageStream, Transform
 from resnet_jax.models import ResNet
 from resnet_jax.run import DataFacts, FitConfig, Task, steps_per_epoch
 from resnet_jax.storage import printable
@@ -150,8 +150,8 @@ class Job(ABC):
         self,
         dataset: Dataset,
         *,
-        train: Arrays,
-        valid: Arrays,
+        train: Arrays | ImageStream,
+        valid: Arrays | ImageStream,
         model: nn.Module,
         tx: optax.GradientTransformation,
         variables: Mapping[str, Any] | None = None,

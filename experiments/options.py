@@ -29,15 +29,20 @@ from .flat import Free
 
 if TYPE_CHECKING:
     DatasetName = str
+    DatasetOrFolder = str
     Stem = str
     Variant = str
     VariantOrAuto = str
 else:
     # The rows of the tables, so that a new one needs no edit here.
     DatasetName = Literal[tuple(DATASETS)]
+    DatasetOrFolder = Literal[(*DATASETS, "folder")]
     Stem = Literal[tuple(STEMS)]
     Variant = Literal[tuple(VARIANTS)]
     VariantOrAuto = Literal[("auto", *VARIANTS)]
+
+FOLDER = "folder"
+"""The name of the data set that is your own."""
 
 DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
 
@@ -100,12 +105,24 @@ class ModelOptions:
 class DataOptions:
     """The data set."""
 
-    dataset: DatasetName = "cifar10"
-    """The images; digits is embedded and needs no download."""
+    dataset: DatasetOrFolder = "cifar10"
+    """The images; digits is embedded and needs no download, folder is your own in data_dir."""
     archive: Free[Path | None] = None
     """Local cifar-10-binary.tar.gz or cifar-10-python.tar.gz, or a folder of idx.gz files."""
     data_dir: Free[Path | None] = None
-    """Folder for prepared data sets; None takes your cache directory."""
+    """Folder for prepared data sets, None for your cache directory; or the images of folder, as
+    class folders, ArrayRecord, Parquet or tar files."""
+
+    def check(self) -> None:
+        """Raise a `ValueError` for images of your own that have no place, or two."""
+        if self.dataset == FOLDER and self.data_dir is None:
+            raise ValueError(
+                "`data_dir` (=None) must be the folder of your images; give --data-dir"
+            )
+        if self.dataset == FOLDER and self.archive is not None:
+            raise ValueError(
+                f"`archive` (={self.archive}) is of no use to `dataset` (='folder'); leave it out"
+            )
 
     def build(self) -> Dataset:
         """Load the data set; a `DatasetError`, which is a `ValueError`, says why it cannot be."""

@@ -6,19 +6,30 @@ A recipe is a `Recipe` with its own defaults, in a module of its own.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal, Protocol
 
 import numpy as np
 
-from resnet_jax.data import Arrays, split_indices
+from resnet_jax.data import (
+    Arrays,
+    Dataset,
+    FolderFacts,
+    ImageStream,
+    Transform,
+    split_indices,
+)
+from resnet_jax.run import DataFacts, FitConfig, processes, steps_per_epoch
 
 from . import cli
 from .choices import check_choices
 from .flat import Free, override
 from .job import Built, CreateModel, Job
-from .options import DataOptions
+from .options import FOLDER, DataOptions
+from .photo_options import PhotoOptions
+from .streams import tell
 from .train import Result, run_command, train
 
 PRESETS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
@@ -56,6 +67,7 @@ class Recipe(Job):
     recipe: Literal["default", "tutorial"] = "default"
     """tutorial does everything as the reference does, slips included (see the README)."""
     data: DataOptions = field(default_factory=DataOptions)
+    photos: PhotoOptions = field(default_factory=PhotoOptions)
 
     @property
     def is_tutorial(self) -> bool:
@@ -71,6 +83,8 @@ class Recipe(Job):
         Raises:
             ValueError: as `DatasetError`, if the data set cannot be loaded.
         """
+        if self.data.dataset == FOLDER:
+            return self._build_photos(self.data.data_dir or Path(), create_model)
         dataset = self.data.build()
         train_indices, valid_indices = split_indices(len(dataset.train), seed=self.training.seed)
         task = self.build_task(
@@ -82,8 +96,68 @@ class Recipe(Job):
         )
         return Built(task, dataset)
 
+    def check(self) -> FitConfig:
+        """Find what is wrong with the options by themselves.
 
-def _subset(arrays: Arrays, indices: np.ndarray) -> Arrays:
+        Returns:
+            The part of them that configures the loop.
+
+        Raises:
+            ValueError: naming the option, its value and what would work.
+        """
+        config = super().check()
+        self.data.check()
+        self.photos.check()
+        is_folder = self.data.dataset == FOLDER
+        if self.photos.stream == "always" and not is_folder:
+            raise ValueError(
+                f"`stream` (='always') is for `dataset` folder, not {self.data.dataset}"
+            )
+        if self.is_tutorial and is_folder:
+            raise ValueError("`recipe` (='tutorial') is for the named data sets, not for folder")
+        return config
+
+    def build_transform(self, dataset: Dataset) -> Transform:
+        """Make the transform of the training images; those of a stream are cropped already.
+
+        Args:
+            dataset: the data set, whose training images have one size.
+        """
+        if isinstance(dataset.train, ImageStream):
+            cropped = replace(self.images, resize=self.images.crop)
+            return cropped.build((self.images.crop,) * 2, dataset.mean, dataset.std)
+        return super().build_transform(dataset)
+
+    def _build_photos(self, root: Path, create_model: CreateModel | None) -> Built:
+        """Open a folder of images, and make the task."""
+        photos = self.photos.build(
+            root, self.images, seed=self.training.seed, on_found=self._check_found
+        )
+        dataset = photos.dataset
+        task = self.build_task(
+            dataset,
+            train=dataset.train,
+            valid=photos.valid,
+            model=(create_model or self.model.build)(len(dataset.class_names)),
+            tx=self.optimizer.build(),
+        )
+        # No registry knows these images.
+        facts = DataFacts(dataset.class_names, self.images.resize, dataset.mean, dataset.std)
+        return Built(task, dataset, facts)
+
+    def _check_found(self, facts: FolderFacts) -> None:
+        """Print what a folder holds, on standard error, once for all processes.
+
+        Raises:
+            ValueError: if it has fewer training images than a batch.
+        """
+        if processes.is_first():
+            for line in facts.lines:
+                tell(line)
+        steps_per_epoch(sum(facts.counts["train"]), self.training.batch_size)
+
+
+def _subset(arrays: Arrays | ImageStream, indices: np.ndarray) -> Arrays:
     """Return the images and labels at the indices."""
     return Arrays(arrays.images[indices], arrays.labels[indices])
 

@@ -19,6 +19,8 @@ AHEAD = 64
 """Decoded images that wait in this process, or together in the workers' queues, at least."""
 _WORKERS_OWN = 4
 """Decoded images that wait inside a worker besides those in its queue."""
+_NEVER = 1 << 62
+"""A size that no image has, in bytes."""
 
 
 class Ordered:
@@ -83,7 +85,12 @@ def read_ahead(
     source = grain.MapDataset.source(Ordered(stream, np.asarray(rows, np.int64), crop))
     if workers:
         options = grain.ReadOptions(num_threads=1, prefetch_buffer_size=_WORKERS_OWN)
-        images = source.to_iter_dataset(options).mp_prefetch(
+        # An image costs half the time by a pipe: Grain makes a file of shared memory for each, of
+        # which containers have little, and leaves some behind.
+        by_pipe = grain.experimental.DatasetOptions(min_shm_size=_NEVER)
+        images = grain.experimental.WithOptionsIterDataset(
+            source.to_iter_dataset(options), by_pipe
+        ).mp_prefetch(
             grain.MultiprocessingOptions(workers, per_worker_buffer_size=-(-AHEAD // workers)),
             _begin_worker,
         )

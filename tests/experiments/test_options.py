@@ -67,7 +67,7 @@ def test_override():
 
 @pytest.mark.parametrize(
     ("options", "more"),
-    [(Recipe(), ()), (FINETUNE, ("max_megapixels",))],
+    [(Recipe(), ("workers",)), (FINETUNE, ("max_megapixels",))],
     ids=["recipe", "finetune"],
 )
 def test_what_may_change_on_a_resume(options, more):

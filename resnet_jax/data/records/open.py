@@ -46,8 +46,9 @@ def _refuse_tfrecord(root: Path, files: Sequence[Path]) -> Divided:
     """
     raise DatasetError(
         f"`data_dir` (={printable(str(root))}) has TFRecord files, which can only be read from "
-        "their beginning; convert them by: tfds convert_format --root_data_dir=OLD "
-        "--out_dir=NEW --out_file_format=array_record"
+        "their beginning; where tensorflow is installed, convert them by `tfds convert_format "
+        f"--dataset_version_dir={printable(str(root))} --out_path=DIR "
+        "--out_file_format=array_record` and give DIR"
     )
 
 

@@ -1,0 +1,127 @@
+"""Recipes on files of your own: decoded into memory, or read when they are needed."""
+
+import io
+import json
+import tarfile
+
+import numpy as np
+import pytest
+from pictures import encoded, write_folder
+from PIL import Image
+from tiny_runs import CONFIG, create_small_model, write_run
+
+from experiments import cifar_resnet34
+from experiments.flat import override
+from experiments.load_run import open_run
+from experiments.recipe import Recipe
+from resnet_jax.data import Arrays, ImageStream
+from resnet_jax.run import DataFacts
+
+OPTIONS = [
+    *("--dataset", "folder", "--resize", "12", "--crop", "8", "--epochs", "1"),
+    *("--batch-size", "16", "--eval-batch-size", "16", "--track", "--run-dir", "run"),
+]
+
+
+@pytest.fixture(autouse=True)
+def apart(tmp_path, monkeypatch):
+    """Runs in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("RESNET_JAX_DATA", str(tmp_path / "data"))
+
+
+def build(root, **options):
+    job = override(Recipe(), dataset="folder", data_dir=root, resize=12, crop=8, batch_size=16)
+    job = override(job, **options)
+    job.check()
+    return job.build(create_small_model)
+
+
+def test_a_small_folder_is_decoded_with_its_proportions(tmp_path):
+    built = build(write_folder(tmp_path / "photos"))
+    train = built.task.train
+    assert isinstance(train, Arrays)
+    assert train.images.shape == (20, 12, 12, 3)
+    streamed = build(tmp_path / "photos", stream="always", least_area=1.0)
+    assert isinstance(streamed.task.train, ImageStream)
+    # Both see the same middle of the same images.
+    np.testing.assert_array_equal(
+        built.dataset.test.images[:, 2:10, 2:10], np.asarray(streamed.dataset.test.images)
+    )
+    np.testing.assert_array_equal(train.labels, streamed.task.train.labels)
+
+
+def test_a_folder_that_is_too_large_is_streamed(tmp_path):
+    root = write_folder(tmp_path / "photos")
+    size = 24 * 12 * 12 * 3 / 1e9
+    assert isinstance(build(root, memory_gigabytes=size).task.train, Arrays)
+    built = build(root, memory_gigabytes=size * 0.99, draft=True, workers=3)
+    stream = built.task.train
+    assert isinstance(stream, ImageStream)
+    assert (stream.random.size, stream.random.scale) == (8, (0.08, 1.0))
+    assert (stream.draft, stream.workers) == (True, 3)
+    assert built.task.valid.random is None
+
+
+def test_files_decide_the_fingerprint(tmp_path):
+    root = write_folder(tmp_path / "photos")
+    prints = {build(root, stream=stream).dataset.fingerprint for stream in ("always", "never")}
+    (root / "cat" / "000.jpg").write_bytes(encoded(77))
+    prints |= {build(root, stream=stream).dataset.fingerprint for stream in ("always", "never")}
+    assert len(prints) == 4
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("", "`data_dir` (=None) must be the folder of your images"),
+        ("--data-dir nowhere", "does not exist"),
+        ("--data-dir . --archive x", "`archive` (=x) is of no use"),
+        ("--data-dir . --least-area 0", "`least_area` (=0.0) must be above 0"),
+        ("--data-dir . --workers -1", "`workers` (=-1) must be at least 0"),
+        ("--data-dir . --memory-gigabytes -1", "`memory_gigabytes` (=-1.0) must be finite"),
+        ("--data-dir . --stream sometimes", "`stream` (='sometimes') must be one of auto,"),
+        ("--data-dir . --recipe tutorial", "`recipe` (='tutorial') is for the named data sets"),
+        ("--dataset digits --stream always", "`stream` (='always') is for `dataset` folder"),
+    ],
+)
+def test_mistakes_are_said_in_one_line(arguments, message, capsys, tmp_path):
+    assert cifar_resnet34.main([*OPTIONS, *arguments.split()]) == 2
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert message in error
+    assert not (tmp_path / "run" / "config.json").exists()
+
+
+def test_a_recipe_trains_on_tar_files_and_reports(tmp_path):
+    """From the files to the report, streamed; the run says how to prepare other images."""
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "classes.txt").write_text("cat\ndog\n")
+    with tarfile.open(tmp_path / "photos" / "all.tar", "w") as tar:
+        for number in range(40):
+            for name, data in (
+                (f"{number}.cls", str(number % 2).encode()),
+                (f"{number}.jpg", encoded(number)),
+            ):
+                member = tarfile.TarInfo(name)
+                member.size = len(data)
+                tar.addfile(member, io.BytesIO(data))
+    arguments = [*OPTIONS, "--data-dir", "photos", "--augment", "flip"]
+    assert cifar_resnet34.main(arguments, create_model=create_small_model) == 0
+    report = json.loads((tmp_path / "run" / "report.json").read_text())
+    assert set(report["per_class_accuracy"]) == {"cat", "dog"}
+    assert np.sum(report["confusion_matrix"]) == 4
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert (config["dataset"], config["crop_mode"]) == ("folder", "center")
+
+
+def test_a_run_prepares_other_images_as_it_prepared_its_own(tmp_path):
+    config = override(CONFIG, dataset="folder", resize=12, crop=8, interpolation="bicubic")
+    facts = DataFacts(("cat", "dog"), 12, (0.5,) * 3, (0.2,) * 3)
+    write_run(tmp_path / "run", config, classes=2, channels=3, data=facts)
+    run = open_run(tmp_path / "run")
+    stream = build(write_folder(tmp_path / "photos"), stream="always", interpolation="bicubic")
+    path = stream.task.valid.records.name(0)
+    with Image.open(path) as image:
+        np.testing.assert_array_equal(
+            run.image_transform.pixels(image), stream.task.valid.images[0]
+        )
