@@ -21,13 +21,20 @@ def available_memory(root: Path = Path("/")) -> int | None:
     return max(0, min(free)) if free else None
 
 
-def check_memory(images: int, side: int, channels: int) -> None:
+def check_memory(
+    images: int,
+    side: int,
+    channels: int,
+    *,
+    advice: str = "try a smaller `resize`, or fewer images",
+) -> None:
     """Raise unless the memory has room for images of one size.
 
     Args:
         images: how many.
         side: height and width of each, in pixels.
         channels: number of channels of each, one byte a pixel.
+        advice: the end of the message.
 
     Raises:
         DatasetError: with the sizes that are needed and available.
@@ -36,8 +43,7 @@ def check_memory(images: int, side: int, channels: int) -> None:
     if available is not None and needed > available:
         raise DatasetError(
             f"{images:,} images of {side} x {side} pixels with {channels} channels need "
-            f"{needed / 1e9:,.1f} GB of memory, and {available / 1e9:,.1f} GB are available; try a "
-            "smaller `resize`, or fewer images"
+            f"{needed / 1e9:,.1f} GB of memory, and {available / 1e9:,.1f} GB are available; {advice}"
         )
 
 

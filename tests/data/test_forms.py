@@ -473,21 +473,23 @@ BLOCKED = '''
 import sys
 from pathlib import Path
 
+folder, refused, package, blocked, *forms = sys.argv[1:]
+
 
 class Refuse:
     """Makes packages look as if they were not installed."""
 
     def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] in ("tensorflow", "tensorflow_datasets", "array_record", "pyarrow"):
+        if name.split(".")[0] in blocked.split():
             raise ModuleNotFoundError("No module named " + repr(name))
 
 
 sys.meta_path.insert(0, Refuse())
 from resnet_jax.data import DatasetError, load_dataset
 from tests.data.cifar_files import CifarFiles
-from tests.data.test_forms import members_of, same, write_folder
+from tests.data.test_forms import members_of, same, write_folder, write_zip
 
-folder, tfds, parquet = map(Path, sys.argv[1:])
+folder = Path(folder)
 files = CifarFiles(folder, "cifar10", 4, 6)
 
 
@@ -499,25 +501,35 @@ def load(number, archive):
 
 assert same(load(0, files.binary), files)
 assert same(load(1, files.python), files)
-for number, form in enumerate(("python", "binary", "images"), 2):
-    assert same(load(number, write_folder(folder / form, members_of(form, files))), files, form)
+for form in forms:
+    members = members_of(form, files)
+    assert same(load(form, write_folder(folder / "mine" / form, members)), files, form)
+    assert same(load(form + "-zip", write_zip(folder / f"{form}.zip", members)), files, form)
 assert load_dataset("digits").name == "digits"
-for archive, package in ((tfds, "array-record"), (parquet, "pyarrow")):
-    try:
-        load(9, archive)
-    except DatasetError as error:
-        assert package in str(error), error
-    else:
-        raise AssertionError(archive)
+try:
+    load(9, Path(refused))
+except DatasetError as error:
+    assert package in str(error), error
+else:
+    raise AssertionError(refused)
 '''
 
 
-def test_tfds_and_pyarrow_are_needed_for_their_own_files_alone(cifar, prepared, tmp_path):
-    parquet_folder = write_folder(tmp_path / "parquet", members_of("parquet", cifar()))
+@pytest.mark.parametrize("form", ["tfds", "parquet"])
+def test_packages_are_needed_for_their_own_files_alone(cifar, prepared, tmp_path, form):
+    forms = ["python", "binary", "images"]
+    if form == "tfds":
+        refused, package = prepared[1], "array-record"
+        blocked = "tensorflow tensorflow_datasets array_record"
+        forms.append("parquet")
+    else:
+        refused = write_folder(tmp_path / "parquet", members_of("parquet", cifar()))
+        package = blocked = "pyarrow"
+    (tmp_path / "work").mkdir()
     result = subprocess.run(
         [
             *(sys.executable, "-W", "error", "-c", BLOCKED),
-            *map(str, (tmp_path, prepared[1], parquet_folder)),
+            *(str(tmp_path / "work"), str(refused), package, blocked, *forms),
         ],
         env=os.environ | {"PYTHONPATH": str(ROOT)},
         capture_output=True,

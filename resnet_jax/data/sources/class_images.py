@@ -11,6 +11,7 @@ import numpy as np
 from ...storage import printable
 from ..base import Arrays, DatasetError, Parts
 from ..image_formats import SUFFIXES
+from ..memory import check_memory
 from ..progress import Advance, progress_bar
 from .decoded import Encoded, decode_into
 from .layout import Layout, places
@@ -152,8 +153,9 @@ def read_labelled(
         advance: is told now and then how many more are done.
 
     Raises:
-        DatasetError: if images are missing, damaged or of another size.
+        DatasetError: if images are missing, damaged or of another size, or do not fit into memory.
     """
+    check_memory(len(labels), side, 3, advice="free some, or take a smaller data set")
     positions = {name: position for position, name in enumerate(labels)}
     images = np.empty((len(labels), side, side, 3), np.uint8)
     left = set(positions)
