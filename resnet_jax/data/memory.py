@@ -43,7 +43,8 @@ def check_memory(
     if available is not None and needed > available:
         raise DatasetError(
             f"{images:,} images of {side} x {side} pixels with {channels} channels need "
-            f"{needed / 1e9:,.1f} GB of memory, and {available / 1e9:,.1f} GB are available; {advice}"
+            f"{needed / 1e9:,.1f} GB of memory, and {available / 1e9:,.1f} GB are available; "
+            f"{advice}"
         )
 
 
