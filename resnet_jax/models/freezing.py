@@ -69,16 +69,18 @@ def freeze_batch_norm(model: ResNet, stages: tuple[str, ...]) -> ResNet:
     running ones, under weights that cannot follow. Here they normalise with the running statistics
     that came with the weights, and leave them as they are. The variables are those of `model`.
 
+    A network with `GroupNorm` has no such statistics, and is returned as it is.
+
     Args:
-        model: a network whose `norm_layer` is None, or `GroupNorm`, which has no running statistics
-            and is left as it is.
+        model: a network whose `norm_layer` is None, or `GroupNorm` or a partial of it.
         stages: stages out of `STAGES`.
 
     Raises:
         ValueError: if the network has another `norm_layer`.
     """
-    if model.norm_layer is GroupNorm:
+    norm = model.norm_layer
+    if norm is GroupNorm or (isinstance(norm, partial) and norm.func is GroupNorm):
         return model
-    if model.norm_layer is not None:
-        raise ValueError(f"`norm_layer` (={model.norm_layer}) must be None, for BatchNorm")
+    if norm is not None:
+        raise ValueError(f"`norm_layer` (={norm}) must be None, for BatchNorm, or GroupNorm")
     return model.clone(norm_layer=partial(_FrozenBatchNorm, stages=stages)) if stages else model
