@@ -108,8 +108,7 @@ class DataOptions:
     dataset: DatasetOrFolder = "cifar10"
     """The images; digits is embedded and needs no download, folder is your own in data_dir."""
     archive: Free[Path | None] = None
-    """Local copy of the data set, known by its contents: the published archive, a folder, .zip or
-    .tar of its files, Parquet files, a folder of TFDS, or images in train/<class>/, test/<class>/."""
+    """Local copy of the data set: its archive, or a folder, .zip or .tar of its files."""
     data_dir: Free[Path | None] = None
     """Folder for prepared data sets, None for your cache directory; or the images of folder, as
     class folders, ArrayRecord, Parquet or tar files."""
