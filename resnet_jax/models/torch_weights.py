@@ -95,16 +95,17 @@ def tell(notes: tuple[str, ...]) -> None:
         _LOG.info("%s", note)
 
 
-def check_choices(key: str | None, head: str) -> None:
+def check_choices(key: str | None, prefix: str | None, head: str) -> None:
     """Raise for arguments that no weights could fit.
 
     Args:
         key: the entry of a checkpoint.
+        prefix: what the names of the network begin with.
         head: what to do with `fc`.
 
     Raises:
         ValueError: if `head` is unknown.
-        TypeError: if `key` is not a string.
+        TypeError: if `key` or `prefix` is not a string.
     """
     if head not in ("strict", "reinit"):
         raise ValueError(f"`head` (={head!r}) must be 'strict' or 'reinit'")
@@ -113,6 +114,8 @@ def check_choices(key: str | None, head: str) -> None:
             f"`key` (={key!r}) must be the name of a checkpoint's entry; the random key of a new "
             "head is `head_key`"
         )
+    if prefix is not None and not isinstance(prefix, str):
+        raise TypeError(f"`prefix` (={prefix!r}) must be what the names begin with, a string")
 
 
 def read_network(
@@ -139,7 +142,7 @@ def read_network(
         ValueError: see `from_torch`.
         TypeError: see `from_torch`.
     """
-    check_choices(key, head)
+    check_choices(key, prefix, head)
     expected = tensors_of(model)
     network = find_network(checkpoint, expected, key=key, prefix=prefix)
     variables = fill(model, expected, network.tensors, head=head, head_key=head_key)

@@ -96,7 +96,7 @@ def read_weights(
         OSError: see `load_weights`.
         ImportError: see `load_weights`.
     """
-    check_choices(key, head)
+    check_choices(key, prefix, head)
     path = expand_user(path)
     return read_network(
         model, read_checkpoint(path), key=key, prefix=prefix, head=head, head_key=head_key

@@ -79,7 +79,7 @@ def load_pretrained(
     >>> network.model.num_classes, network.transform.crop
     (10, 224)
     """
-    check_choices(key, "strict")
+    check_choices(key, prefix, "strict")
     if num_classes is not None and num_classes < 1:
         raise ValueError(f"`num_classes` (={num_classes}) must be at least 1")
     by_hand = None if variant is None else describe_variant(variant)

@@ -89,6 +89,7 @@ def _written(folder: Path) -> Iterator[Path]:
     Raises:
         OSError: if they cannot be written; it names a path in `folder`.
     """
+    folder = folder.resolve()  # `.` has no name, and a link may lead to another file system
     temporary = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.tmp")
     try:
         temporary.mkdir(parents=True)

@@ -160,6 +160,8 @@ def test_what_is_not_there(model, plain, arguments, message):
 def test_a_random_key_is_no_entry(model, plain, tmp_path):
     with pytest.raises(TypeError, match="`head_key`"):
         rj.from_torch(model, plain, head="reinit", key=jax.random.key(0))
+    with pytest.raises(TypeError, match=r"`prefix` \(=3\) must be"):
+        rj.from_torch(model, plain, prefix=3)
     with pytest.raises(TypeError, match="`head_key`"):
         rj.load_weights(model, tmp_path / "none.pth", key=jax.random.key(0))
 

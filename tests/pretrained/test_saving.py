@@ -136,6 +136,17 @@ def test_other_files_stay(small, tmp_path):
         rj.save_pretrained(tmp_path / "notes.txt", *small, transform=TRANSFORM, overwrite=True)
 
 
+def test_the_working_folder_and_a_link(small, tmp_path, monkeypatch):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    rj.save_pretrained(".", *small, transform=TRANSFORM)
+    assert names(tmp_path / "here") == FILES
+    (tmp_path / "link").symlink_to("here")
+    rj.save_pretrained(tmp_path / "link", *small, transform=TRANSFORM, overwrite=True)
+    assert names(tmp_path) == ["here", "link"]
+    assert (tmp_path / "link").is_symlink()
+
+
 @pytest.mark.parametrize("exists", [False, True])
 def test_a_full_disk_leaves_all_as_it_was(small, tmp_path, exists):
     resource = pytest.importorskip("resource")

@@ -76,6 +76,26 @@ def test_timm_reads_ours(tmp_path, name, classes, channels, options):
     )
 
 
+def test_the_same_predictions_of_a_photograph(tmp_path):
+    torch.manual_seed(0)
+    net = timm.create_model("resnet18")
+    save_for_hf(net, tmp_path / "folder", safe_serialization=True)
+    waves = np.sin(np.arange(451 * 300 * 3).reshape(300, 451, 3) / 7) * 100 + 128
+    Image.fromarray(waves.astype(np.uint8)).save(tmp_path / "photo.jpg")
+    photo = Image.open(tmp_path / "photo.jpg")
+    config = timm.data.resolve_model_data_config(net)
+    image = timm.data.create_transform(**config, is_training=False)(photo)
+    with torch.no_grad():
+        best = net.eval()(image[None]).softmax(-1)[0].topk(5)
+    loaded = rj.load_pretrained(tmp_path / "folder")
+    predicted = loaded.predict(photo)
+    names = timm.data.ImageNetInfo()
+    assert [name for name, _ in predicted] == [
+        names.index_to_description(int(index)) for index in best.indices
+    ]
+    np.testing.assert_allclose([value for _, value in predicted], best.values, rtol=1e-3)
+
+
 @pytest.mark.parametrize(
     ("name", "arguments"),
     [
