@@ -14,6 +14,7 @@ from resnet_jax.data import DATASETS, ImageTransform, Transform
 from resnet_jax.models import ResNet
 from resnet_jax.run import CheckpointChoice, DataFacts, RunError, RunFolder
 
+from .options import FOLDER
 from .source_options import SQUASHED, SourceImageOptions, SourceModelOptions
 
 NETWORK_OPTIONS = tuple(field.name for field in fields(SourceModelOptions))
@@ -80,11 +81,13 @@ def open_run(path: Path, checkpoint: CheckpointChoice = "best") -> Run:
     try:
         network = {name: config[name] for name in NETWORK_OPTIONS if name in config}
         model = SourceModelOptions(**network).build(len(data.class_names))
+        # Images of a named data set are resized whole; older runs resized all so, and do not say it.
+        chosen = config if config["dataset"] == FOLDER else {}
         images = SourceImageOptions(
             resize=config["resize"],
             crop=config["crop"],
-            crop_mode=config.get("crop_mode", SQUASHED.crop_mode),
-            interpolation=config.get("interpolation", SQUASHED.interpolation),
+            crop_mode=chosen.get("crop_mode", SQUASHED.crop_mode),
+            interpolation=chosen.get("interpolation", SQUASHED.interpolation),
         )
         image_transform = images.build_image_transform(data.mean, data.std)
         transform = images.build((data.side, data.side), data.mean, data.std)

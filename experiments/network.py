@@ -18,7 +18,7 @@ from resnet_jax.run import CheckpointChoice
 from .class_names import Names, names_of_config, read_class_map
 from .load_run import Run, open_run
 from .options import DTYPES, VariantOrAuto
-from .source_options import CropMode, Interpolation
+from .source_options import CropMode, Interpolation, named_weights
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,8 @@ class Network:
         transform: makes the network's input of an image of any size.
         origin: where the weights come from, for people.
         notes: sentences on what was taken from the weights, passed over or assumed.
+        crop_pct: size of the crop as a fraction of the resized image, where the weights say it; the
+            sizes of the transform are rounded.
     """
 
     model: nn.Module
@@ -40,6 +42,7 @@ class Network:
     transform: ImageTransform
     origin: str
     notes: tuple[str, ...] = ()
+    crop_pct: float | None = None
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -130,19 +133,20 @@ class NetworkOptions:
         if self.class_map is not None:
             names = read_class_map(self.class_map, len(network.class_names))
             network = replace(network, names=names)
-        return replace(network, transform=self._override(network.transform))
+        return replace(network, transform=self._override(network))
 
     def _from_weights(self, source: str) -> Network:
         from resnet_jax.pretrained import load_pretrained
 
-        pretrained = load_pretrained(
-            source,
-            variant=None if self.variant == "auto" else self.variant,
-            dtype=jnp.float32 if self.dtype == "auto" else DTYPES[self.dtype],
-            key=self.key,
-            prefix=self.prefix,
-            test_size=self.test_size,
-        )
+        with named_weights():
+            pretrained = load_pretrained(
+                source,
+                variant=None if self.variant == "auto" else self.variant,
+                dtype=jnp.float32 if self.dtype == "auto" else DTYPES[self.dtype],
+                key=self.key,
+                prefix=self.prefix,
+                test_size=self.test_size,
+            )
         return Network(
             model=pretrained.model,
             variables=pretrained.variables,
@@ -152,23 +156,30 @@ class NetworkOptions:
             transform=pretrained.transform,
             origin=f"weights of {pretrained.source}",
             notes=pretrained.notes,
+            crop_pct=_crop_pct(pretrained.config["pretrained_cfg"], test_size=self.test_size),
         )
 
-    def _override(self, transform: ImageTransform) -> ImageTransform:
-        """Return the transform with what the options say of it."""
+    def _override(self, network: Network) -> ImageTransform:
+        """Return the network's transform with what the options say of it."""
+        transform = network.transform
         crop = transform.crop if self.size is None else self.size
-        if self.crop_pct is not None:
-            resize = math.floor(crop / self.crop_pct)
-        elif crop != transform.crop:
-            resize = max(crop, round(transform.resize * crop / transform.crop))
-        else:
-            resize = transform.resize
+        crop_pct = network.crop_pct if self.crop_pct is None else self.crop_pct
+        resize = transform.resize
+        if self.crop_pct is not None or crop != transform.crop:
+            exact = crop * resize / transform.crop if crop_pct is None else crop / crop_pct
+            resize = max(crop, math.floor(exact))
         chosen: dict[str, Any] = {
             name: getattr(self, name)
             for name in ("crop_mode", "interpolation")
             if getattr(self, name) != "auto"
         }
         return replace(transform, resize=resize, crop=crop, **chosen)
+
+
+def _crop_pct(config: Mapping[str, Any], *, test_size: bool) -> float | None:
+    """Return the fraction that an entry `pretrained_cfg` says, as `ImageTransform` takes it."""
+    names = ("test_crop_pct", "crop_pct") if test_size else ("crop_pct",)
+    return next((config[name] for name in names if config.get(name) is not None), None)
 
 
 def network_of(run: Run) -> Network:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
@@ -129,6 +130,17 @@ class Start(NamedTuple):
         }
 
 
+@contextmanager
+def named_weights() -> Iterator[None]:
+    """Call the source of weights by its option in the messages of the body."""
+    try:
+        yield
+    except (WeightsError, OSError) as error:
+        if len(error.args) != 1:  # the system's own
+            raise
+        raise type(error)(str(error).replace("`source`", "`weights`")) from error
+
+
 @dataclass(frozen=True)
 class WeightOptions:
     """The weights and how fast they learn."""
@@ -209,7 +221,8 @@ class WeightOptions:
             **options,
         )
         try:
-            return self._of_variant(load, model.variant)
+            with named_weights():
+                return self._of_variant(load, model.variant)
         except WeightsError as error:
             reason = one_line(error)
             short = reason if len(reason) <= _LONGEST else f"{reason[:_LONGEST]} …"

@@ -262,7 +262,7 @@ def summarise(
         "class_folders": len(mapping.indices),
         "mapped_by": mapping.how,
         "data_dir": printable(str(found.root)),
-        "weights": network.origin,
+        "source": network.origin,
         "weights_digest": _digest(network),
         "transform": asdict(network.transform),
         "seconds": outcome.seconds,

@@ -281,14 +281,14 @@ def test_a_source_says_network_and_transform(source, photos, tuned):
     assert {name: config[name] for name in ("variant", "model_args", "resize", "crop")} == {
         "variant": "resnet18",
         "model_args": ARGS,
-        "resize": 30,
+        "resize": 26,
         "crop": 24,
     }
     assert (config["crop_mode"], config["interpolation"]) == ("center", "bicubic")
     data = json.loads((folder / "data.json").read_text())
     assert (data["mean"], data["std"]) == (TRANSFORM["mean"], TRANSFORM["std"])
     assert said.startswith(
-        f"weights of {source}: resnet18\ntaken from the weights: resize 30, crop 24, "
+        f"weights of {source}: resnet18\ntaken from the weights: resize 26, crop 24, "
         "crop_mode center, interpolation bicubic, mean and std\n"
     )
     run, own = open_run(folder, "last"), ImageTransform.from_timm(TRANSFORM)
@@ -316,7 +316,7 @@ def test_the_tools_take_the_transform_of_the_run(photos, tuned, capsys, tmp_path
     line = ["--run", str(folder), "--no-compile-cache"]
     assert validate.main([*line, "--data-dir", str(photos), "--out", str(out)]) == 0
     result = json.loads(out.read_text())
-    assert (result["transform"]["resize"], result["transform"]["interpolation"]) == (30, "bicubic")
+    assert (result["transform"]["resize"], result["transform"]["interpolation"]) == (26, "bicubic")
     run = open_run(folder)
     capsys.readouterr()
     assert predict.main([*line, "--format", "jsonl", str(photos)]) == 0
@@ -349,13 +349,13 @@ def test_a_resumed_run_keeps_what_it_took(source, photos, tuned, tmp_path, capsy
 
 
 def test_options_take_precedence(source, photos):
-    more = ["--resize", "26", "--crop-mode", "squash", "--normalise", "cifar10"]
+    more = ["--resize", "28", "--crop-mode", "squash", "--normalise", "cifar10"]
     job = job_of(source, photos, "run", *more).resolve()
     task, dataset, _ = job.build()
     assert dataset.mean == (0.4914, 0.4822, 0.4465)
     assert (job.images.crop, job.images.interpolation) == (24, "bicubic")
     squashed = ImageTransform(
-        resize=26, crop=26, crop_mode="squash", interpolation="bicubic"
+        resize=28, crop=28, crop_mode="squash", interpolation="bicubic"
     ).pixels
     expected = {squashed(Image.open(path)).tobytes() for path in photos.rglob("*.png")}
     assert {image.tobytes() for image in task.train.images} < expected

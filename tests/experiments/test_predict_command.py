@@ -261,7 +261,7 @@ def test_weights_without_a_run_folder(weights, capsys):
     output = capsys.readouterr()
     other = [json.loads(line) for line in output.out.splitlines()]
     assert {p["class"] for row in other for p in row["predictions"]} <= set("0123456")
-    assert "resized to 40 px (bilinear), 32 px in the middle" in output.err
+    assert "resized to 35 px (bilinear), 32 px in the middle" in output.err
     assert [row["predictions"][0]["probability"] for row in other] != pytest.approx(
         [row["predictions"][0]["probability"] for row in found], abs=1e-4
     )

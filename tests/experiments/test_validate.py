@@ -104,11 +104,11 @@ def test_exact_counts_with_a_ragged_tail(weights, images, own, tmp_path, capsys,
 
 
 OVERRIDES = {
-    "--size 28": {"resize": 35, "crop": 28},
+    "--size 28": {"resize": 31, "crop": 28},
     "--crop-pct 1 --interpolation bilinear": {"resize": 24, "interpolation": "bilinear"},
-    "--crop-mode squash --size 28 --crop-pct 0.9": {
+    "--crop-mode squash --size 28 --crop-pct 0.95": {
         "crop_mode": "squash",
-        "resize": 31,
+        "resize": 29,
         "crop": 28,
     },
     "--test-size": {"resize": 28, "crop": 28},

@@ -15,7 +15,7 @@ DESCRIPTIONS = ["tench, Tinca tinca", "cock", "crane", "hen", "ibis", "crane", "
 TRANSFORM = {
     "input_size": [3, 24, 24],
     "test_input_size": [3, 28, 28],
-    "crop_pct": 0.8,
+    "crop_pct": 0.9,
     "test_crop_pct": 1.0,
     "interpolation": "bicubic",
     "mean": [0.4, 0.5, 0.6],
