@@ -164,6 +164,9 @@ class CenterImages:
 
     Args:
         stream: the images.
+
+    Attributes:
+        dtype: the type of the pixels, uint8.
     """
 
     dtype = np.dtype(np.uint8)

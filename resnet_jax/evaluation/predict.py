@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import flax.linen as nn
 import jax
@@ -12,7 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..data import CenterImages
+if TYPE_CHECKING:
+    from ..data import CenterImages
 
 
 # `jit` caches by the two static arguments, so a second call with an equal model and transform
@@ -60,6 +61,8 @@ def predict_logits(
         ValueError: if `images` has another rank or dtype or is empty, `batch_size` is below 1, or
             `model` or `transform` cannot be hashed.
     """
+    from ..data import CenterImages  # decodes images by Pillow, which arrays do not need
+
     host = images if isinstance(images, CenterImages) else np.asarray(images)
     if host.ndim != 4:
         raise ValueError(

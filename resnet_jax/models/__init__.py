@@ -2,6 +2,7 @@
 
 Attributes:
     ANTI_ALIASES: the table of the low-pass filters, a read-only mapping from name to `AntiAlias`.
+    Activation: the type of an activation, a function of an array.
     ATTENTIONS: the table of the attentions, a read-only mapping from name to `Attention`.
     SHORTCUTS: the table of the shortcuts, a read-only mapping from name to `Shortcut`.
     STAGES: the names of the stages of a ResNet, from the image to the logits.

@@ -117,6 +117,7 @@ class ConvStem(PooledStem):
         kernel_size: side of the convolution's kernel, in pixels.
         stride: stride of the convolution.
         width: output channels; None is `planes`.
+        planes, pool, norm_layer, dtype, axis_name, act, anti_alias: see `PooledStem`.
     """
 
     kernel_size: int = 7
@@ -139,6 +140,7 @@ class DeepStem(PooledStem):
     Attributes:
         width: half the output channels; None is half of `planes`.
         tiered: whether the first convolution has fewer channels.
+        planes, pool, norm_layer, dtype, axis_name, act, anti_alias: see `PooledStem`.
 
     Raises:
         ValueError: on construction, if a convolution would have no channels.
