@@ -19,7 +19,7 @@ NAMES = list_models(module="resnet")
 # Timm has weights of this one, and no function that makes it.
 WITHOUT_FUNCTION = "resnext101_32x48d"
 # Side lengths that are odd, so that every rounding of a size shows.
-SIZE = (97, 129)
+SIZE = (65, 97)
 # Every part of a network occurs in one of these.
 WITH_FEATURES = [
     "test_resnet",
