@@ -81,7 +81,7 @@ def open_run(path: Path, checkpoint: CheckpointChoice = "best") -> Run:
     try:
         network = {name: config[name] for name in NETWORK_OPTIONS if name in config}
         model = SourceModelOptions(**network).build(len(data.class_names))
-        # Images of a named data set are resized whole; older runs resized all so, and do not say it.
+        # Images of a named data set are resized whole, as all of older runs were.
         chosen = config if config["dataset"] == FOLDER else {}
         images = SourceImageOptions(
             resize=config["resize"],
