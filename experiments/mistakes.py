@@ -102,6 +102,14 @@ MISTAKES = (
         _out_of_memory,
     ),
     Mistake(
+        jax.errors.JaxRuntimeError,
+        _containing("Disallowed host-to-device transfer", "Disallowed device-to-host transfer"),
+        lambda error: (
+            "JAX_TRANSFER_GUARD forbids transfers that a command makes before and between its "
+            "steps; unset it, or guard the steps of your own loop with `jax.transfer_guard`"
+        ),
+    ),
+    Mistake(
         OverflowError,
         # The number of pixels in a batch, by which a mean is divided, has more than 32 bits;
         # less memory (--remat) leaves it as it is.

@@ -45,6 +45,11 @@ ROOT = Path(__file__).parents[2]
             "error: out of memory: RESOURCE_EXHAUSTED: .* 9 bytes; try .*--accumulate-steps.*",
         ),
         (
+            jax.errors.JaxRuntimeError("INVALID_ARGUMENT: Disallowed host-to-device transfer: x"),
+            2,
+            "error: JAX_TRANSFER_GUARD forbids transfers .*; unset it, or guard the steps .*",
+        ),
+        (
             OverflowError("An overflow was encountered while parsing an argument to a jitted\nx"),
             2,
             r"error: a batch has 2\^31 pixels or more, which batch normalisation cannot count; "
