@@ -32,7 +32,7 @@ def eval_difference(
     model: ResNet, net: TorchResNet, size: tuple[int, int], *, jit: bool = True
 ) -> float:
     """Return the `max_difference` of the logits in evaluation."""
-    x = images(2, *size, net.conv1.in_channels).astype(_dtype(net))
+    x = images(2, *size, net.channels).astype(_dtype(net))
     apply = jax.jit(model.apply) if jit else model.apply
     with torch.no_grad():
         theirs = net.eval()(to_nchw(x))
@@ -41,7 +41,7 @@ def eval_difference(
 
 def feature_differences(model: ResNet, net: TorchResNet, size: tuple[int, int]) -> dict[str, float]:
     """Return the `max_difference` of every stage's activations in evaluation."""
-    x = images(2, *size, net.conv1.in_channels).astype(_dtype(net))
+    x = images(2, *size, net.channels).astype(_dtype(net))
     ours = model.apply(from_torch(model, net.state_dict()), x, method="features")
     theirs = net.eval().features(to_nchw(x))
     assert list(ours) == list(theirs)
@@ -77,7 +77,7 @@ def train_differences(
     learning rate keeps it so. Logits differ by `max_difference`, gradients and statistics by
     `norm_difference` each.
     """
-    dtype, channels = _dtype(net), net.conv1.in_channels
+    dtype, channels = _dtype(net), net.channels
     rng = np.random.default_rng(3)
     labels = rng.integers(model.num_classes, size=(batches, 8)).astype(np.int32)
     x = [images(8, 64, 64, channels, seed=10 + index).astype(dtype) for index in range(batches)]
@@ -129,7 +129,7 @@ def _train_step(model: ResNet, tx: optax.GradientTransformation) -> Callable:
                 {**variables, "params": params}, x, train=True, mutable=["batch_stats"]
             )
             losses = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
-            return losses.mean(), (logits, updated["batch_stats"])
+            return losses.mean(), (logits, updated.get("batch_stats", {}))
 
         (_, (logits, stats)), gradients = jax.value_and_grad(loss_fn, has_aux=True)(
             variables["params"]

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 from differences import eval_difference, feature_differences, train_differences
+from part_models import PARTS, part_model
 from torch_twin import lively, twin_of
 
 import resnet_jax as rj
@@ -36,3 +37,16 @@ def test_everything_to_1e_10(kind):
     assert trained.logits <= TOLERANCE
     for differences in trained[1:]:
         assert max(differences.values()) <= TOLERANCE, differences
+
+
+@pytest.mark.parametrize("kind", PARTS)
+def test_parts_to_1e_10(kind):
+    model = part_model(kind, dtype=jnp.float64)
+    net = lively(twin_of(model)).double()
+    with jax.enable_x64(True):
+        features = feature_differences(model, net, (97, 65))
+        trained = train_differences(model, net, steps=2, batches=2, learning_rate=0.01)
+    assert max(features.values()) <= TOLERANCE, features
+    assert trained.logits <= TOLERANCE
+    for differences in trained[1:]:
+        assert max(differences.values(), default=0.0) <= TOLERANCE, differences

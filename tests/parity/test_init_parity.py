@@ -4,6 +4,8 @@ Every comparison is a test at level `LEVEL`; with fixed seeds its outcome is fix
 tensors of a model the chance that a right initialiser would have been refused is below 1e-4.
 """
 
+from functools import partial
+
 import jax
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from scipy import stats
 from torch_twin import twin_of
 
 import resnet_jax as rj
+from resnet_jax.models import SqueezeExcite
 
 LEVEL = 1e-7
 SEEDS = range(6)
@@ -23,6 +26,13 @@ MODELS = {
         "groups": 4,
         "width_per_group": 32,
     },
+    "squeeze and excitation": {
+        "block": rj.BasicBlock,
+        "layers": (1, 1, 1, 1),
+        "attention": partial(SqueezeExcite, ratio=0.5),
+        "stem": "deep",
+    },
+    "channel attention": {"block": rj.BasicBlock, "layers": (1, 1, 1, 1), "attention": "eca"},
 }
 
 
@@ -56,14 +66,15 @@ def test_distributions(kind):
     tensors = fresh_tensors(model)
     check_dense_bounds(tensors)
     for name, (ours, theirs) in tensors.items():
-        if ours.ndim < 4 and not name.startswith("fc."):
+        of_attention = ".se." in name
+        if ours.ndim < 4 and not name.startswith("fc.") and not of_attention:
             np.testing.assert_array_equal(ours, theirs, err_msg=name)
             continue
         a, b = ours.ravel().astype(np.float64), theirs.ravel().astype(np.float64)
         # Means: Welch's test. Standard deviations: their logarithms differ by a normal variable
         # of variance (kurtosis - 1) / 2n, kurtosis 3 for a normal, 1.8 for a uniform one.
         assert stats.ttest_ind(a, b, equal_var=False).pvalue > LEVEL, name
-        kurtosis = 1.8 if name.startswith("fc.") else 3.0
+        kurtosis = 1.8 if name.startswith("fc.") or (of_attention and ours.ndim < 5) else 3.0
         score = np.log(a.std() / b.std()) / np.sqrt((kurtosis - 1) / (2 * a.size))
         assert 2 * stats.norm.sf(abs(score)) > LEVEL, (name, a.std(), b.std())
         # The whole distribution: Kolmogorov and Smirnov's test.

@@ -5,8 +5,9 @@ import itertools
 import numpy as np
 import pytest
 import torch
-from differences import eval_difference, feature_differences
-from torch_twin import TORCHVISION, lively, twin_of
+from differences import eval_difference, feature_differences, max_difference
+from part_models import PARTS, part_model
+from torch_twin import TORCHVISION, images, lively, to_nchw, twin_of
 
 import resnet_jax as rj
 
@@ -89,6 +90,42 @@ def test_features(variant):
     differences = feature_differences(model, lively(twin_of(model)), (97, 65))
     assert list(differences) == ["stem", "layer1", "layer2", "layer3", "layer4", "pooled"]
     assert max(differences.values()) <= TOLERANCE, differences
+
+
+@pytest.mark.parametrize("kind", PARTS)
+def test_parts(kind):
+    model = part_model(kind)
+    net = lively(twin_of(model))
+    assert list(rj.to_torch(model, rj.from_torch(model, net.state_dict()))) == list(
+        net.state_dict()
+    )
+    differences = feature_differences(model, net, (97, 65))
+    assert max(differences.values()) <= TOLERANCE, differences
+
+
+WITHOUT = {
+    "attention": ("deep stem", "channel attention"),
+    "anti_alias": ("average pools", "dilated"),
+    "act": ("channel attention",),
+}
+
+
+@pytest.mark.parametrize(
+    ("option", "kind"), [(option, kind) for option, kinds in WITHOUT.items() for kind in kinds]
+)
+def test_parts_matter(option, kind):
+    """The comparison would prove nothing if a part changed little."""
+    model = part_model(kind)
+    net = lively(twin_of(model))
+    weights = dict(net.state_dict())
+    if option == "attention":
+        weights = {name: value for name, value in weights.items() if ".se." not in name}
+    plain = model.clone(**{option: None})
+    x = images(2, 97, 65, 3)
+    without = plain.apply(rj.from_torch(plain, weights), x)
+    with torch.no_grad():
+        theirs = net.eval()(to_nchw(x))
+    assert max_difference(without, theirs) > 100 * TOLERANCE
 
 
 def test_a_trained_head_is_kept_and_a_new_one_started():

@@ -5,9 +5,12 @@ Names, order and layouts are torchvision's; the CIFAR stem and `base_planes` are
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch_parts import Excite, Parts, conv
 
 from resnet_jax import BasicBlock, ResNet
 
@@ -25,110 +28,103 @@ TORCHVISION = (
     "wide_resnet101_2",
 )
 
+NORMS = (nn.BatchNorm2d, nn.GroupNorm)
+
 # More threads spin against each other, and against XLA's, wherever cores are shared.
 torch.set_num_threads(1)
-
-
-def conv(inputs, outputs, size, stride=1, dilation=1, groups=1):
-    padding = dilation * (size - 1) // 2
-    return nn.Conv2d(inputs, outputs, size, stride, padding, dilation, groups, bias=False)
-
-
-def shortcut(inputs, outputs, stride):
-    if stride == 1 and inputs == outputs:
-        return None
-    return nn.Sequential(conv(inputs, outputs, 1, stride), nn.BatchNorm2d(outputs))
 
 
 class TorchBasicBlock(nn.Module):
     expansion = 1
 
-    def __init__(self, inputs, planes, stride, groups, base_width, dilation):
+    def __init__(self, parts, inputs, planes, stride, dilation, out_dilation):
         super().__init__()
-        assert (groups, base_width, dilation) == (1, 64, 1)
-        self.conv1 = conv(inputs, planes, 3, stride)
-        self.bn1 = nn.BatchNorm2d(planes)
-        self.conv2 = conv(planes, planes, 3)
-        self.bn2 = nn.BatchNorm2d(planes)
-        self.downsample = shortcut(inputs, planes, stride)
-        self.relu1, self.relu2 = nn.ReLU(), nn.ReLU()
+        model = parts.model
+        assert (model.groups, model.width_per_group, out_dilation) == (1, 64, 1)
+        filtered = model.anti_alias is not None and stride > 1
+        first = planes // model.reduce_first
+        self.conv1 = conv(inputs, first, 3, 1 if filtered else stride)
+        self.bn1 = parts.norm(first)
+        self.aa = parts.anti_alias(stride) if filtered else nn.Identity()
+        self.conv2 = conv(first, planes, 3)
+        self.bn2 = parts.norm(planes)
+        self.se = parts.attention(planes)
+        self.downsample = parts.shortcut(inputs, planes, stride, 1, 1)
+        self.relu1, self.relu2 = parts.act(), parts.act()
 
     @property
-    def last_norm(self) -> nn.BatchNorm2d:
+    def last_norm(self) -> nn.Module:
         return self.bn2
 
     def forward(self, x: Tensor) -> Tensor:
         identity = x if self.downsample is None else self.downsample(x)
-        y = self.relu1(self.bn1(self.conv1(x)))
-        return self.relu2(self.bn2(self.conv2(y)) + identity)
+        y = self.aa(self.relu1(self.bn1(self.conv1(x))))
+        y = self.bn2(self.conv2(y))
+        y = y if self.se is None else self.se(y)
+        return self.relu2(y + identity)
 
 
 class TorchBottleneck(nn.Module):
     expansion = 4
 
-    def __init__(self, inputs, planes, stride, groups, base_width, dilation):
+    def __init__(self, parts, inputs, planes, stride, dilation, out_dilation):
         super().__init__()
-        width = int(planes * base_width / 64) * groups
-        self.conv1 = conv(inputs, width, 1)
-        self.bn1 = nn.BatchNorm2d(width)
-        self.conv2 = conv(width, width, 3, stride, dilation, groups)
-        self.bn2 = nn.BatchNorm2d(width)
-        self.conv3 = conv(width, planes * 4, 1)
-        self.bn3 = nn.BatchNorm2d(planes * 4)
-        self.downsample = shortcut(inputs, planes * 4, stride)
-        self.relu1, self.relu2, self.relu3 = nn.ReLU(), nn.ReLU(), nn.ReLU()
+        model = parts.model
+        width = int(planes * model.width_per_group / 64) * model.groups
+        first, outputs = width // model.reduce_first, planes * 4
+        filtered = model.anti_alias is not None and (stride > 1 or dilation != out_dilation)
+        self.conv1 = conv(inputs, first, 1)
+        self.bn1 = parts.norm(first)
+        self.conv2 = conv(first, width, 3, 1 if filtered else stride, dilation, model.groups)
+        self.bn2 = parts.norm(width)
+        self.aa = parts.anti_alias(stride) if filtered else nn.Identity()
+        self.conv3 = conv(width, outputs, 1)
+        self.bn3 = parts.norm(outputs)
+        self.se = parts.attention(outputs)
+        self.downsample = parts.shortcut(inputs, outputs, stride, dilation, out_dilation)
+        self.relu1, self.relu2, self.relu3 = parts.act(), parts.act(), parts.act()
 
     @property
-    def last_norm(self) -> nn.BatchNorm2d:
+    def last_norm(self) -> nn.Module:
         return self.bn3
 
     def forward(self, x: Tensor) -> Tensor:
         identity = x if self.downsample is None else self.downsample(x)
         y = self.relu1(self.bn1(self.conv1(x)))
-        y = self.relu2(self.bn2(self.conv2(y)))
-        return self.relu3(self.bn3(self.conv3(y)) + identity)
+        y = self.aa(self.relu2(self.bn2(self.conv2(y))))
+        y = self.bn3(self.conv3(y))
+        y = y if self.se is None else self.se(y)
+        return self.relu3(y + identity)
 
 
 class TorchResNet(nn.Module):
-    def __init__(
-        self,
-        block,
-        layers,
-        num_classes=1000,
-        *,
-        zero_init_residual=False,
-        groups=1,
-        width_per_group=64,
-        replace_stride_with_dilation=(False, False, False),
-        stem="imagenet",
-        base_planes=64,
-        channels=3,
-    ):
+    def __init__(self, model: ResNet, channels: int = 3):
         super().__init__()
-        if stem == "imagenet":
-            self.conv1 = conv(channels, base_planes, 7, 2)
-            self.maxpool = nn.MaxPool2d(3, 2, 1)
-        else:
-            self.conv1 = conv(channels, base_planes, 3)
-            self.maxpool = nn.Identity()
-        self.bn1 = nn.BatchNorm2d(base_planes)
-        self.relu1 = nn.ReLU()
-        inputs, dilation = base_planes, 1
-        for stage, count in enumerate(layers):
-            planes, stride, previous = base_planes * 2**stage, 1 if stage == 0 else 2, dilation
-            if stage > 0 and replace_stride_with_dilation[stage - 1]:
+        parts = Parts(model)
+        blocks = [
+            TorchBasicBlock if block is BasicBlock else TorchBottleneck
+            for block in (model.block if isinstance(model.block, tuple) else (model.block,) * 4)
+        ]
+        planes = model.base_planes
+        widths = [planes * 2**stage for stage in range(4)] if isinstance(planes, int) else planes
+        self.channels = channels
+        inputs = parts.add_stem(self, channels, widths[0])
+        dilation = 1
+        for stage, count in enumerate(model.layers):
+            block, stride, previous = blocks[stage], 1 if stage == 0 else 2, dilation
+            if stage > 0 and (model.replace_stride_with_dilation or (False,) * 3)[stage - 1]:
                 stride, dilation = 1, dilation * stride
-            blocks = [block(inputs, planes, stride, groups, width_per_group, previous)]
-            inputs = planes * block.expansion
+            made = [block(parts, inputs, widths[stage], stride, previous, dilation)]
+            inputs = widths[stage] * block.expansion
             for _ in range(count - 1):
-                blocks.append(block(inputs, planes, 1, groups, width_per_group, dilation))
-            setattr(self, f"layer{stage + 1}", nn.Sequential(*blocks))
-        self.fc = nn.Linear(inputs, num_classes)
+                made.append(block(parts, inputs, widths[stage], 1, dilation, dilation))
+            setattr(self, f"layer{stage + 1}", nn.Sequential(*made))
+        self.fc = nn.Linear(inputs, model.num_classes)
 
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-            if zero_init_residual and isinstance(module, TorchBasicBlock | TorchBottleneck):
+            if model.zero_init_residual and isinstance(module, TorchBasicBlock | TorchBottleneck):
                 nn.init.zeros_(module.last_norm.weight)
 
     def features(self, x: Tensor) -> dict[str, Tensor]:
@@ -147,18 +143,7 @@ class TorchResNet(nn.Module):
 def twin_of(model: ResNet, *, channels: int = 3, seed: int = 0) -> TorchResNet:
     """Return the torch network of a model's options, freshly initialised."""
     torch.manual_seed(seed)
-    return TorchResNet(
-        TorchBasicBlock if model.block is BasicBlock else TorchBottleneck,
-        model.layers,
-        model.num_classes,
-        zero_init_residual=model.zero_init_residual,
-        groups=model.groups,
-        width_per_group=model.width_per_group,
-        replace_stride_with_dilation=model.replace_stride_with_dilation or (False,) * 3,
-        stem=model.stem,
-        base_planes=model.base_planes,
-        channels=channels,
-    )
+    return TorchResNet(model, channels)
 
 
 def lively(net: TorchResNet, *, size: int = 64, seed: int = 1) -> TorchResNet:
@@ -169,7 +154,7 @@ def lively(net: TorchResNet, *, size: int = 64, seed: int = 1) -> TorchResNet:
     blocks, and torch's own float32 logits of resnet152 are 5e-4 from its float64 ones.
     """
     generator = torch.Generator().manual_seed(seed)
-    norms = [module for module in net.modules() if isinstance(module, nn.BatchNorm2d)]
+    norms = [module for module in net.modules() if isinstance(module, NORMS)]
     with torch.no_grad():
         for norm in norms:
             norm.weight.copy_(0.5 + torch.rand(norm.weight.shape, generator=generator))
@@ -178,8 +163,7 @@ def lively(net: TorchResNet, *, size: int = 64, seed: int = 1) -> TorchResNet:
         for module in net.modules():
             if isinstance(module, TorchBasicBlock | TorchBottleneck):
                 module.last_norm.weight.mul_(0.3)
-        channels = net.conv1.in_channels
-        net.train()(torch.randn((8, channels, size, size), generator=generator))
+        net.train()(torch.randn((8, net.channels, size, size), generator=generator))
         for norm in norms:
             norm.momentum = 0.1
     return net
@@ -194,25 +178,23 @@ def clear_of_kinks(net: TorchResNet, x: Tensor) -> TorchResNet:
     the widest of the gaps between them near 0.
     """
 
-    def shift_bias(norm):
+    def shift_bias(layer):
         def hook(module, args):
             values = args[0].double().transpose(0, 1).flatten(1).sort().values
             near = values.masked_fill(values.abs() > 0.5, torch.nan)
             gaps, left = near.diff().nan_to_num(nan=-1.0).max(1)
             middle = values.gather(1, left[:, None])[:, 0] + gaps / 2
-            shift = torch.where(gaps > 0, -middle, 0.0).to(norm.bias.dtype)
-            norm.bias += shift
+            shift = torch.where(gaps > 0, -middle, 0.0).to(layer.bias.dtype)
+            layer.bias += shift
             return (args[0] + shift[:, None, None],)
 
         return hook
 
-    hooks = []
-    for module in net.modules():
-        if isinstance(module, TorchBasicBlock | TorchBottleneck | TorchResNet):
-            relus = [child for child in module.children() if isinstance(child, nn.ReLU)]
-            norms = [child for child in module.children() if isinstance(child, nn.BatchNorm2d)]
-            for relu, norm in zip(relus, norms, strict=True):
-                hooks.append(relu.register_forward_pre_hook(shift_bias(norm)))
+    hooks = [
+        relu.register_forward_pre_hook(shift_bias(layer))
+        for relu, layer in _kinks(net)
+        if isinstance(relu, nn.ReLU)
+    ]
     statistics = {name: buffer.clone() for name, buffer in net.named_buffers()}
     with torch.no_grad():
         net.train()(x)
@@ -220,6 +202,27 @@ def clear_of_kinks(net: TorchResNet, x: Tensor) -> TorchResNet:
         hook.remove()
     net.load_state_dict(statistics, strict=False)
     return net
+
+
+def _kinks(net: TorchResNet) -> list[tuple[nn.Module, nn.Module]]:
+    """Return every activation with the layer whose bias shifts its input."""
+    pairs: list[tuple[nn.Module, nn.Module]] = []
+    for module in net.modules():
+        if isinstance(module, TorchBasicBlock | TorchBottleneck | TorchResNet):
+            acts = [getattr(module, f"relu{i}") for i in (1, 2, 3) if hasattr(module, f"relu{i}")]
+            norms = [getattr(module, f"bn{i}") for i in (1, 2, 3) if hasattr(module, f"bn{i}")]
+            if getattr(module, "se", None) is not None:
+                # The gate would scale the shift; that of the shortcut reaches the sum as it is.
+                assert module.downsample is not None
+                norms[-1] = module.downsample[-1]
+            pairs += zip(acts, norms, strict=True)
+        if isinstance(module, Excite):
+            pairs.append((module.relu, module.fc1))
+        if isinstance(module, nn.Sequential):
+            pairs += [
+                (after, before) for before, after in pairwise(module) if isinstance(before, NORMS)
+            ]
+    return pairs
 
 
 def images(*shape: int, seed: int = 2) -> np.ndarray:
