@@ -32,7 +32,7 @@ PACKAGES = {
     "models": {"jax", "flax"},
     "data": {
         *("jax", "numpy", "PIL", "scipy", "sklearn", "array_record", "rich"),
-        *("grain", "absl", "google", "pyarrow"),
+        *("grain", "absl", "pyarrow", "tensorflow_datasets"),
     },
     "training": {"jax", "flax", "optax", "numpy"},
     "pretrained": {"jax", "flax", "numpy", "PIL"},

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import io
-import json
 import tarfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -89,32 +89,39 @@ def write_parquet(root: Path, files: list[bytes]) -> None:
 
 
 def write_array_record(root: Path, files: list[bytes]) -> None:
-    """Write the images as TFDS does.
+    """Write the images as a TFDS data set.
 
     Args:
         root: the new folder.
         files: the images.
     """
-    from array_record.python.array_record_module import ArrayRecordWriter
+    import tensorflow_datasets as tfds
 
-    root.mkdir()
-    features = {"image": {"image": {}}, "label": {"classLabel": {"numClasses": str(CLASSES)}}}
-    (root / "features.json").write_text(json.dumps({"featuresDict": {"features": features}}))
-    writer = ArrayRecordWriter(str(root / "p-train.array_record-00000-of-00001"), "group_size:1")
-    for number, data in enumerate(files):
-        image = _field(1, _field(1, b"image") + _field(2, _field(1, _field(1, data))))
-        values = _field(3, _field(1, bytes([number % CLASSES])))
-        label = _field(1, _field(1, b"label") + _field(2, values))
-        writer.write(_field(1, image + label))
-    writer.close()
+    class Photographs(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: ignore[call-arg]
+        VERSION = tfds.core.Version("1.0.0")
 
+        def _info(self) -> Any:
+            features = {
+                "image": tfds.features.Image(encoding_format="jpeg"),
+                "label": tfds.features.ClassLabel(num_classes=CLASSES),
+            }
+            return tfds.core.DatasetInfo(
+                builder=self, features=tfds.features.FeaturesDict(features)
+            )
 
-def _field(number: int, content: bytes) -> bytes:
-    """Return a field of a protobuf message, as its specification says."""
-    size, head = len(content), bytes([number << 3 | 2])
-    while size > 127:
-        head, size = head + bytes([size & 127 | 128]), size >> 7
-    return head + bytes([size]) + content
+        def _split_generators(self, dl_manager: Any) -> dict[str, Any]:
+            del dl_manager
+            return {"train": self._generate_examples()}
+
+        def _generate_examples(self) -> Iterator[tuple[int, dict[str, Any]]]:
+            for number, data in enumerate(files):
+                # A file object: TFDS would call TensorFlow to encode an array.
+                yield number, {"image": io.BytesIO(data), "label": number % CLASSES}
+
+    tfds.disable_progress_bar()
+    builder = Photographs(data_dir=root.parent / f"{root.name}-work", file_format="array_record")
+    builder.download_and_prepare()
+    Path(builder.data_dir).rename(root)
 
 
 WRITERS: Mapping[str, Callable[[Path, list[bytes]], None]] = {

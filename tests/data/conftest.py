@@ -6,6 +6,13 @@ from .cifar_files import CifarFiles
 from .file_server import serving
 
 
+@pytest.fixture(autouse=True)
+def tfds_folder(tmp_path, monkeypatch):
+    """TFDS's own folder, which is not the user's and does not exist at first."""
+    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path / "tensorflow_datasets"))
+    return tmp_path / "tensorflow_datasets"
+
+
 @pytest.fixture
 def server(monkeypatch):
     """An HTTP server on this machine; it has no files until a test gives it some."""

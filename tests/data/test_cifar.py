@@ -47,6 +47,7 @@ def test_second_start_reads_the_arrays_alone(cifar, tmp_path, server):
     files = cifar()
     first = load(files, tmp_path / "d", files.binary)
     files.binary.unlink()
+    shutil.rmtree(tmp_path / "d" / "cifar10")
     second = load(files, tmp_path / "d")
     assert same(second, files)
     assert second.fingerprint == first.fingerprint
@@ -68,12 +69,20 @@ def test_damaged_arrays_are_made_anew_with_a_warning(cifar, tmp_path, server):
     data = bytearray(path.read_bytes())
     data[-5] ^= 1
     path.write_bytes(data)
-    with pytest.raises(DatasetError, match=r"404 .*train_images\.npy is wrong.*--archive"):
-        load(files, tmp_path / "d")
     with pytest.warns(UserWarning, match="train_images.*made anew") as caught:
-        assert same(load(files, tmp_path / "d", files.binary), files)
+        assert same(load(files, tmp_path / "d"), files)
     assert caught[0].filename == __file__
     assert same(load(files, tmp_path / "d"), files)  # no warning again
+    assert not server.requests
+
+
+def test_damaged_arrays_are_named_where_nothing_else_is_there(cifar, tmp_path, server):
+    files = cifar()
+    load(files, tmp_path / "d", files.binary)
+    (tmp_path / "d" / "arrays" / "cifar10" / "train_images.npy").write_bytes(b"-")
+    shutil.rmtree(tmp_path / "d" / "cifar10")
+    with pytest.raises(DatasetError, match=r"404 .*cached arrays .* are damaged.*--archive"):
+        load(files, tmp_path / "d")
 
 
 def test_an_archive_in_the_data_folder_is_found(cifar, tmp_path, server):
@@ -144,6 +153,7 @@ def test_download_is_kept_and_used(cifar, tmp_path, server):
     assert (tmp_path / "d" / "cifar-10-python.tar.gz").read_bytes() == files.python.read_bytes()
     server.requests.clear()
     shutil.rmtree(tmp_path / "d" / "arrays")
+    shutil.rmtree(tmp_path / "d" / "cifar10")
     assert same(load(files, tmp_path / "d"), files)
     assert not server.requests
 
@@ -189,8 +199,8 @@ def load_with_a_limit(folder, archive, limit, answer):
         answer.put(str(error))
 
 
-# The arrays have 40 KB.
-@pytest.mark.parametrize("limit", [100, 1_000, 20_000])
+# The copy for TFDS has 40 KB, and so have the arrays.
+@pytest.mark.parametrize("limit", [100, 1_000, 20_000, 41_000])
 def test_a_full_disk_is_explained_and_leaves_nothing_half_written(tmp_path, limit):
     files = CifarFiles(tmp_path, "cifar10", 2, 3)
     context = multiprocessing.get_context("spawn")

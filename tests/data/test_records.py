@@ -10,9 +10,10 @@ from pictures import encoded, write_folder
 
 from resnet_jax.data import DatasetError, open_records
 
+from .tfds_files import write_rows
+
 pyarrow = pytest.importorskip("pyarrow")
 parquet = pytest.importorskip("pyarrow.parquet")
-array_record = pytest.importorskip("array_record.python.array_record_module")
 
 NAMES = ("cat", "dog", "owl")
 PARTS = {"train": 9, "validation": 4, "test": 5}
@@ -70,40 +71,12 @@ def write_parquet(root):
         parquet.write_table(table, path, row_group_size=2)
 
 
-def field(number, content):
-    """Return a field of a protobuf message, as its specification says."""
-    size, head = len(content), bytes([number << 3 | 2])
-    while size > 127:
-        head, size = head + bytes([size & 127 | 128]), size >> 7
-    return head + bytes([size]) + content
-
-
-def example(data, value):
-    entries = (
-        ("image", field(1, field(1, data))),
-        ("label", field(3, field(1, bytes([value])))),
-    )
-    feature = b"".join(
-        field(1, field(1, name.encode()) + field(2, content)) for name, content in entries
-    )
-    return field(1, feature)
-
-
 def write_array_record(root):
-    root.mkdir()
-    features = {
-        "image": {"image": {"encodingFormat": "jpeg"}},
-        "label": {"classLabel": {"numClasses": "3"}},
-        "file_name": {"text": {}},
+    rows = {
+        part: [{"image": data, "label": value, "file_name": part} for data, value in found]
+        for part, found in examples()
     }
-    (root / "features.json").write_text(json.dumps({"featuresDict": {"features": features}}))
-    (root / "label.labels.txt").write_text("\n".join(NAMES) + "\n")
-    for part, rows in examples():
-        path = root / f"photos-{part}.array_record-00000-of-00001"
-        writer = array_record.ArrayRecordWriter(str(path), "group_size:1")
-        for row in rows:
-            writer.write(example(*row))
-        writer.close()
+    write_rows(root, rows, NAMES)
 
 
 def write_image_folder(root):

@@ -52,6 +52,9 @@ CIFAR100_ARCHIVES = (
 
 _NUMBERS = range(1, 6)
 
+CIFAR10_TFDS = Tfds("cifar10")
+CIFAR100_TFDS = Tfds("cifar100")
+
 # The digests of the pickled batches are those of torchvision/datasets/cifar.py; of the binary ones
 # none are published, but of their archives.
 CIFAR10_LAYOUTS = (
@@ -74,7 +77,7 @@ CIFAR10_LAYOUTS = (
         decode=binary_records(1),
     ),
     HubParquet(image="img", label="label", side=32),
-    Tfds("cifar10"),
+    CIFAR10_TFDS,
     ClassImages(classes=CIFAR10_NAMES, side=32, fixed=True),
 )
 CIFAR100_LAYOUTS = (
@@ -86,7 +89,7 @@ CIFAR100_LAYOUTS = (
     ),
     Batches(train=("train.bin",), test="test.bin", decode=binary_records(2)),
     HubParquet(image="img", label="fine_label", side=32),
-    Tfds("cifar100"),
+    CIFAR100_TFDS,
     ClassImages(classes=CIFAR100_NAMES, side=32, fixed=True),
 )
 
@@ -94,9 +97,11 @@ load_cifar10 = Published(
     sizes=(50_000, 10_000),
     forms=Forms(layouts=CIFAR10_LAYOUTS, archives=CIFAR10_ARCHIVES, others=CIFAR100_ARCHIVES),
     downloads=CIFAR10_ARCHIVES[:1],
+    copy=CIFAR10_TFDS,
 )
 load_cifar100 = Published(
     sizes=(50_000, 10_000),
     forms=Forms(layouts=CIFAR100_LAYOUTS, archives=CIFAR100_ARCHIVES, others=CIFAR10_ARCHIVES),
     downloads=CIFAR100_ARCHIVES[:1],
+    copy=CIFAR100_TFDS,
 )

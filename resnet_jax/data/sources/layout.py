@@ -24,6 +24,14 @@ class Layout(abc.ABC):
         """Whether `read` compares every file with its published checksum."""
         return False
 
+    @property
+    def problem(self) -> str | None:
+        """Why nothing that lies in this way can be read here, such as a missing package, or None.
+
+        It may take a second to tell.
+        """
+        return None
+
     @abc.abstractmethod
     def find(self, tree: Tree) -> tuple[str, ...] | None:
         """Return the names of the files to read, or None if they do not lie in this way.

@@ -1,9 +1,10 @@
-"""Data sets that TFDS prepared in array_record files, read without TFDS and TensorFlow."""
+"""Data sets that TFDS prepared in array_record files."""
 
 from __future__ import annotations
 
 import contextlib
 import json
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,17 +12,19 @@ from typing import Any
 
 import numpy as np
 
-from ...storage import first_line, printable
+from ...storage import expand_user, first_line, printable
 from ..base import Arrays, DatasetError, Parts
 from ..progress import Advance, progress_bar
-from ..records.examples import image_and_label
+from ..records.prepared import KIND, Prepared, missing_packages
 from .decoded import Encoded, decode_into
 from .layout import Layout
 from .trees import FolderTree, Tree
 
 _INFO = "dataset_info.json"
-_KIND = "array_record"
 _SPLITS = ("train", "test")
+COPY_VERSION = "1.0.0"
+"""Version of the copies that are made of published files; none of TFDS's own has it."""
+
 _AT_A_TIME = 256
 
 
@@ -46,6 +49,11 @@ class Tfds(Layout):
         """The files, for messages."""
         return f"TFDS's {self.name}/<version> in array_record files"
 
+    @property
+    def problem(self) -> str | None:
+        """Why TFDS's files cannot be read here, or None."""
+        return missing_packages()
+
     def find(self, tree: Tree) -> tuple[str, ...] | None:
         """Return the files of the first version in array_record format.
 
@@ -53,18 +61,20 @@ class Tfds(Layout):
             tree: the folder of the version, of the data set, or of all data sets.
         """
         for folder, kind in self._versions(tree):
-            if kind == _KIND:
+            if kind == KIND:
                 return tuple(tree.files(folder))
         return None
 
     def refusal(self, tree: Tree) -> str | None:
-        """Return what to do with files of another format.
+        """Return what to do with files of another format, or which packages are missing.
 
         Args:
             tree: the folder.
         """
         for folder, kind in self._versions(tree):
             place = printable(str(tree.path / folder))
+            if kind == KIND:
+                return f"{place} is passed over: {self.problem}" if self.problem else None
             return (
                 f"{place} holds {kind} files of TFDS, which need TensorFlow; where that is "
                 f"installed, convert them by `tfds convert_format --dataset_version_dir={place} "
@@ -85,7 +95,7 @@ class Tfds(Layout):
                 if info.get("name") == self.name:
                     kinds = [info.get("fileFormat") or "tfrecord"]
                     kinds += info.get("alternativeFileFormats", ())  # converted in their place
-                    yield folder, _KIND if _KIND in kinds else kinds[0]
+                    yield folder, KIND if KIND in kinds else kinds[0]
 
     def _below(self, tree: Tree, folder: str) -> list[str]:
         return tree.folders(folder) if folder == f"{self.name}/" else []
@@ -104,20 +114,14 @@ class Tfds(Layout):
         """
         info = next(name for name in names if name.endswith(_INFO))
         folder = (tree.path / info).parent
-        try:
-            from array_record.python.array_record_data_source import ArrayRecordDataSource
-        except ImportError as error:
+        if problem := self.problem:
             raise DatasetError(
-                f"TFDS's copy of {self.name} in {folder} needs the package array-record; install "
-                f"it, or take another form of the data set ({first_line(error)})"
-            ) from error
+                f"TFDS's copy of {self.name} in {folder} cannot be read: {problem}; install them, "
+                "or take another form of the data set"
+            )
         try:
-            sources = [
-                ArrayRecordDataSource(
-                    [str(tree.path / name) for name in names if f"-{split}.array_record" in name]
-                )
-                for split in _SPLITS
-            ]
+            prepared = Prepared(folder)
+            sources = [prepared.records(split) for split in _SPLITS]
             with progress_bar(f"Reading {self.name}", sum(map(len, sources))) as advance:
                 train, test = (
                     self._split(source, split, folder, advance)
@@ -141,14 +145,24 @@ class Tfds(Layout):
             for start in range(0, len(source), _AT_A_TIME):
                 stop = min(start + _AT_A_TIME, len(source))
                 for record in source.__getitems__(list(range(start, stop))):
-                    image, label = image_and_label(record, "image", self.label)
-                    name, _ = image_and_label(record, "id", self.label)
-                    prefix, _, digits = name.decode().rpartition("_")
+                    name = bytes(record["id"]).decode()
+                    prefix, _, digits = name.rpartition("_")
                     number = int(digits)
                     if prefix != split or labels[number] != -1:
                         raise ValueError(f"unexpected or repeated id {name!r}")
-                    labels[number] = label
-                    yield Encoded(number, f"{name.decode()} in {folder}", image)
+                    labels[number] = record[self.label]
+                    yield Encoded(number, f"{name} in {folder}", bytes(record["image"]))
 
         decode_into(images, records(), fixed=True, advance=advance)
         return Arrays(images, labels)
+
+
+def tfds_data_dir() -> Path | None:
+    """Return the folder of TFDS's data sets: `$TFDS_DATA_DIR`, else `~/tensorflow_datasets`.
+
+    It is None if the user has no known home folder.
+    """
+    try:
+        return expand_user(os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets")
+    except ValueError:
+        return None
