@@ -22,6 +22,7 @@ from resnet_jax.data import (
     split_indices,
 )
 from resnet_jax.run import DataFacts, FitConfig, processes, steps_per_epoch
+from resnet_jax.storage import printable
 
 from . import cli
 from .choices import check_choices
@@ -134,6 +135,13 @@ class Recipe(Job):
             root, self.images, seed=self.training.seed, on_found=self._check_found
         )
         dataset = photos.dataset
+        if isinstance(dataset.train, ImageStream) and processes.is_first():
+            parts = {"train": dataset.train, "valid": photos.valid, "test": dataset.test}
+            counts = ", ".join(f"{len(images):,} {part}" for part, images in parts.items())
+            tell(
+                f"{printable(str(root))}: {len(dataset.class_names):,} classes; images: {counts}; "
+                "read when they are needed"
+            )
         task = self.build_task(
             dataset,
             train=dataset.train,

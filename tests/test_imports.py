@@ -14,7 +14,7 @@ import pytest
 import resnet_jax
 
 LAZY = ("resnet_jax", "resnet_jax.run", "resnet_jax.evaluation")
-HEAVY = ("matplotlib", "orbax", "jinja2", "sklearn", "tensorflow_datasets", "rich", "PIL")
+HEAVY = ("grain", "matplotlib", "orbax", "jinja2", "sklearn", "tensorflow_datasets", "rich", "PIL")
 # Flax itself imports rich, and the data room decodes images by Pillow.
 COMPUTES = tuple(name for name in HEAVY if name != "rich")
 TRAINS = tuple(name for name in COMPUTES if name != "PIL")

@@ -51,13 +51,15 @@ def test_a_small_folder_is_decoded_with_its_proportions(tmp_path):
     np.testing.assert_array_equal(train.labels, streamed.task.train.labels)
 
 
-def test_a_folder_that_is_too_large_is_streamed(tmp_path):
+def test_a_folder_that_is_too_large_is_streamed(tmp_path, capsys):
     root = write_folder(tmp_path / "photos")
     size = 24 * 12 * 12 * 3 / 1e9
     assert isinstance(build(root, memory_gigabytes=size).task.train, Arrays)
     built = build(root, memory_gigabytes=size * 0.99, draft=True, workers=3)
     stream = built.task.train
     assert isinstance(stream, ImageStream)
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert said.endswith("2 classes; images: 20 train, 2 valid, 2 test; read when they are needed")
     assert (stream.random.size, stream.random.scale) == (8, (0.08, 1.0))
     assert (stream.draft, stream.workers) == (True, 3)
     assert built.task.valid.random is None
