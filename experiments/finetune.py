@@ -215,7 +215,8 @@ class FineTune(Job):
             job.model.check()
             job.images.check()
             job.images.build_image_transform(IMAGENET_MEAN, IMAGENET_STD)
-        except TypeError as error:
+            job.model.build(1)
+        except (AttributeError, TypeError) as error:
             raise ValueError(f"{origin}: {one_line(error)}") from error
         return job
 

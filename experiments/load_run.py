@@ -91,7 +91,7 @@ def open_run(path: Path, checkpoint: CheckpointChoice = "best") -> Run:
         )
         image_transform = images.build_image_transform(data.mean, data.std)
         transform = images.build((data.side, data.side), data.mean, data.std)
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise RunError(f"{folder.config_path} is not of a run of this version: {error}") from error
     step = folder.checkpoints.choose(checkpoint)
     image = jnp.zeros((1, 32, 32, len(data.mean)))

@@ -226,6 +226,8 @@ def work(options: Options) -> int:
     if options.network.run is None:
         for line in (*network.notes, describe(network.transform)):
             tell(line)
+    if not network.names.known:
+        tell("the classes have no names and are shown by number; --class-map names them")
     failures = 0
 
     def readable() -> Iterator[Prediction]:

@@ -103,6 +103,7 @@ MISTAKES = {
     "other": r"config.json is not of a run of this version: it lacks 'variant'",
     "dataset": r"data.json is missing; without it the classes of `dataset` \(='mine'\)",
     "crop": r"config.json is not of a run of this version: `crop` \(=13\) must not exceed",
+    "arguments": r"config.json is not of a run of this version: ",
 }
 
 
@@ -119,6 +120,8 @@ def test_no_run(kind, copy, tmp_path):
         shutil.rmtree(copy / "checkpoints")
     elif kind == "dataset":
         edit(config, dataset="mine")
+    elif kind == "arguments":
+        edit(config, model_args=["deep"])
     elif kind == "crop":
         edit(config, crop=13)
     else:

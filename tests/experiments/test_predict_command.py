@@ -262,6 +262,7 @@ def test_weights_without_a_run_folder(weights, capsys):
     other = [json.loads(line) for line in output.out.splitlines()]
     assert {p["class"] for row in other for p in row["predictions"]} <= set("0123456")
     assert "resized to 35 px (bilinear), 32 px in the middle" in output.err
+    assert "the classes have no names and are shown by number" in output.err
     assert [row["predictions"][0]["probability"] for row in other] != pytest.approx(
         [row["predictions"][0]["probability"] for row in found], abs=1e-4
     )

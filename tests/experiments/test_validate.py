@@ -13,7 +13,9 @@ from tiny_weights import DESCRIPTIONS, NAMES, TRANSFORM, write_images, write_wei
 
 from experiments import validate
 from experiments.class_names import Names, map_folders
+from experiments.network import NetworkOptions
 from resnet_jax.data import ImageTransform
+from resnet_jax.training import Engine
 
 COUNTS = {NAMES[0]: 6, NAMES[2]: 1, NAMES[3]: 5, NAMES[6]: 9}
 OWN = ImageTransform.from_timm(TRANSFORM)
@@ -214,6 +216,20 @@ def test_a_run_has_its_own_transform(tiny, tmp_path, capsys):
     assert "last checkpoint of" in capsys.readouterr().err
     assert validate.main([*line, "--no-compile-cache"]) == 2
     assert "exists; --overwrite replaces it" in capsys.readouterr().err
+
+
+def test_logits_that_are_not_finite(weights, images):
+    network = NetworkOptions(weights=str(weights[0])).build()
+    broken = jax.tree.map(lambda leaf: leaf * np.nan, network.variables)
+    paths = sorted(map(str, (images / "val").rglob("*.png")))
+    with pytest.raises(ValueError, match=r"loss of 21 of 21 images is not finite"):
+        validate.validate(
+            dataclasses.replace(network, variables=broken),
+            paths,
+            np.zeros(21, np.int32),
+            engine=Engine.create(devices=jax.devices()[:1]),
+            batch_size=8,
+        )
 
 
 MISTAKES = {
