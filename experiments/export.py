@@ -172,6 +172,8 @@ def export(run: Run, options: Options) -> dict[str, Any]:
         "epoch": run.epoch,
         "resize": run.transform.resize,
         "crop": run.transform.crop,
+        "crop_mode": run.image_transform.crop_mode,
+        "interpolation": run.image_transform.interpolation,
         "mean": run.data.mean,
         "std": run.data.std,
     }

@@ -60,6 +60,7 @@ def test_stablehlo_in_a_process_without_this_package(tiny, tmp_path, capsys):
     assert description["class_names"] == list("0123456789")
     assert description["platforms"] == ["cpu", "cuda", "tpu"]
     assert (description["step"], description["crop"]) == (BEST, 10)
+    assert (description["crop_mode"], description["interpolation"]) == ("squash", "bilinear")
     assert description["output"] == "float32[batch, 10] logits"
 
 
