@@ -199,10 +199,16 @@ def load_with_a_limit(folder, archive, limit, answer):
         answer.put(str(error))
 
 
-# The copy for TFDS has 40 KB, and so have the arrays.
-@pytest.mark.parametrize("limit", [100, 1_000, 20_000, 41_000])
-def test_a_full_disk_is_explained_and_leaves_nothing_half_written(tmp_path, limit):
+# The files of the copy for TFDS have more than 100 KB; the arrays of the training have 30 KB.
+@pytest.mark.parametrize(
+    ("limit", "copied"),
+    [(1_000, False), (80_000, False), (100, True), (1_000, True), (20_000, True)],
+)
+def test_a_full_disk_is_explained_and_leaves_nothing_half_written(tmp_path, limit, copied):
     files = CifarFiles(tmp_path, "cifar10", 2, 3)
+    if copied:
+        load(files, tmp_path / "d", files.binary)
+        shutil.rmtree(tmp_path / "d" / "arrays")
     context = multiprocessing.get_context("spawn")
     answer = context.Queue()
     arguments = (tmp_path / "d", files.binary, limit, answer)
@@ -215,6 +221,7 @@ def test_a_full_disk_is_explained_and_leaves_nothing_half_written(tmp_path, limi
     assert "\n" not in message
     left = tree(tmp_path / "d")
     assert not [name for name in left if "partial" in name or "arrays" in name]
+    assert ("cifar10/1.0.0" in left) == copied
 
 
 def load_and_tell(folder, archive, start, answer):

@@ -2,6 +2,8 @@
 
 import io
 import json
+import pickle
+import shutil
 import tarfile
 
 import numpy as np
@@ -142,6 +144,55 @@ def test_missing_parts_are_split_off(tmp_path):
         assert sorted(records.labels) == [0, 1, 2]
     other = open_records(tmp_path / "photos", seed=2)
     assert other.train.fingerprint != found.train.fingerprint
+
+
+@pytest.mark.parametrize("kind", WRITERS)
+def test_records_are_read_in_another_process(kind, tmp_path):
+    WRITERS[kind](tmp_path / "photos")
+    records = open_records(tmp_path / "photos").train
+    sent = pickle.loads(pickle.dumps(records))
+    assert [sent.read(n) for n in range(9)] == [records.read(n) for n in range(9)]
+
+
+def test_array_record_files_that_were_converted_in_their_place_are_read(tmp_path):
+    root = tmp_path / "photos"
+    write_array_record(root)
+    expected = [records.fingerprint for records in open_records(root)[1:]]
+    (root / "photos-train.tfrecord-00000-of-00001").write_bytes(b"-")
+    info = json.loads((root / "dataset_info.json").read_text())
+    info |= {"fileFormat": "tfrecord", "alternativeFileFormats": ["array_record"]}
+    (root / "dataset_info.json").write_text(json.dumps(info))
+    shutil.rmtree(tmp_path / "kept")
+    found = open_records(root)[1:]
+    assert [records.fingerprint for records in found] == expected
+    sent = pickle.loads(pickle.dumps(found[0]))
+    assert sent.read(3) == found[0].read(3)
+
+
+def test_splits_of_tfds_are_parts_by_their_names(tmp_path):
+    def rows(*numbers):
+        return [{"image": image("train", n), "label": n % 3} for n in numbers]
+
+    splits = {"train": rows(0, 1), "val": rows(2), "testing": rows(3), "unlabelled": rows(4)}
+    found = open_records(write_rows(tmp_path / "photos", splits, NAMES))
+    assert found.valid.read(0) == image("train", 2)
+    assert [sorted(records.labels) for records in found[1:]] == [[0, 1], [2], [0]]
+    del splits["train"]
+    with pytest.raises(DatasetError, match="the splits val, testing, unlabelled, but none for"):
+        open_records(write_rows(tmp_path / "others", splits, NAMES))
+
+
+def test_a_folder_of_tfds_without_its_description_is_explained(tmp_path):
+    write_array_record(tmp_path / "photos")
+    (tmp_path / "photos" / "dataset_info.json").unlink()
+    with pytest.raises(DatasetError, match=r"photos cannot be read: .*dataset_info\.json"):
+        open_records(tmp_path / "photos")
+
+
+def test_a_folder_of_tfds_without_labels_is_explained(tmp_path):
+    rows = {"train": [{"image": image("train", 0), "name": "a"}]}
+    with pytest.raises(DatasetError, match="has no features with a class; expected one, or"):
+        open_records(write_rows(tmp_path / "photos", rows, NAMES))
 
 
 def test_tfrecord_files_are_refused_with_a_way_on(tmp_path):

@@ -223,6 +223,25 @@ def test_without_tfds_the_archive_is_read_itself(tmp_path, cifar, missing, copie
     ]
 
 
+STREAM = """
+from resnet_jax.data import DatasetError, open_records
+
+try:
+    open_records(folder / "photos")
+except DatasetError as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize("missing", ["tensorflow_datasets", "array_record"])
+def test_a_stream_of_array_record_names_what_is_missing(tmp_path, missing):
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "photos-train.array_record-00000-of-00001").write_bytes(b"-")
+    result = run(STREAM, "no", missing, folder=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert f"(No module named '{missing}'); install them" in result.stdout
+
+
 NOT_IMPORTED = """
 from tiny_weights import write_images, write_weights
 from tests.data.idx_files import some_images, write_pair
