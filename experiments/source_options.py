@@ -12,7 +12,7 @@ import tyro
 
 from resnet_jax.data import ImageTransform
 from resnet_jax.models import STAGES, ResNetOptions, WeightsError, options_from_timm, stages_up_to
-from resnet_jax.storage import one_line
+from resnet_jax.storage import expand_user, one_line
 
 from .options import ImageOptions, ModelOptions, VariantOrAuto
 
@@ -38,7 +38,8 @@ class SourceModelOptions(ModelOptions):
     """The network."""
 
     variant: VariantOrAuto = "auto"
-    """Depth and kind of the blocks; auto is what the config.json of the weights says."""
+    """Depth and kind of the blocks; auto is what the config.json of the weights says, and resnet34
+    for a file alone."""
     model_args: Annotated[Mapping[str, Any], tyro.conf.Suppress, tyro.conf.Fixed] = field(
         default_factory=dict
     )
@@ -237,6 +238,11 @@ class WeightOptions:
         Raises:
             ValueError: if the weights say that they are of another one.
         """
+        if variant == "auto" and expand_user(self.weights).is_file():
+            assumed = ModelOptions.variant
+            found = load(variant=assumed)
+            note = f"A file of weights does not say its network: --variant {assumed} is assumed."
+            return Start(replace(found, origin_notes=(note, *found.origin_notes)), {})
         try:
             found = load()
         except WeightsError:

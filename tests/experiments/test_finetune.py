@@ -98,6 +98,16 @@ def test_a_whole_run(weights, images, tmp_path, capsys):
     assert len(evaluated[0].history.valid_accuracy) == 2
 
 
+def test_a_file_alone_is_taken_for_the_default_network(tmp_path, capsys):
+    model = rj.resnet34(5, stem="cifar", base_planes=4)
+    path = tmp_path / "weights.safetensors"
+    rj.save_weights(path, model, random_variables(model, 0, 3))
+    line = ["--weights", str(path), "--data-dir", ".", "--stem", "cifar", "--base-planes", "4"]
+    job = finetune.parse(line).resolve()
+    assert (job.model.variant, job.images.crop_mode) == ("resnet34", "squash")
+    assert "does not say its network: --variant resnet34 is assumed" in capsys.readouterr().err
+
+
 def config_of(weights, images, *arguments):
     paths = ["--weights", str(weights), "--data-dir", str(images)]
     return finetune.parse([*paths, *OPTIONS, *map(str, arguments)])
