@@ -146,13 +146,15 @@ def load_dataset(
 ) -> Dataset:
     """Load a data set into memory, in the order of its source.
 
-    - `cifar10`, `cifar100`: read once from `archive`, from what `data_dir` holds, or else from the
-      download, and kept as arrays in `data_dir`; later starts read those and verify them. The
-      source may be the authors' archive, its files (extracted, or in a `.zip` or `.tar`), Hugging
-      Face's parquet files, TFDS's array_record files, or an image folder `train/<class>/…`,
-      `test/<class>/…`; it is known by its contents.
-    - `svhn`, `stl10`, `tiny_imagenet`, `imagenette`: likewise, from the authors' files. The images
-      of Imagenette are squares of 160 pixels, the middle of the images at their shortest edge.
+    - `cifar10`, `cifar100`: read once from `archive`, from what `data_dir` or TFDS's own folder
+      holds, or else from the download, and kept as arrays in `data_dir`; later starts read those
+      and verify them. The source may be the authors' archive, its files (extracted, or in a `.zip`
+      or `.tar`), Hugging Face's parquet files, TFDS's array_record files, or an image folder
+      `train/<class>/…`, `test/<class>/…`; it is known by its contents. The authors' files are
+      prepared as a TFDS data set in `data_dir` first, and read from it.
+    - `svhn`, `stl10`, `tiny_imagenet`, `imagenette`: read once from the authors' files in the same
+      ways, without TFDS. The images of Imagenette are squares of 160 pixels, the middle of the
+      images at their shortest edge.
     - `fashion_mnist`: the four `.gz` files of the folder `archive` or `data_dir`; without either,
       of the default data folder or Debian's package.
     - `digits`: scikit-learn's, which needs neither a folder nor a download.

@@ -62,7 +62,8 @@ class Published:
             name: the name of the data set, and of the folder of its arrays.
             class_names: every label must be below their number.
             archive: a folder or archive with the data set, known by its contents.
-            data_dir: folder for the download and the arrays; `default_data_dir()` if None.
+            data_dir: folder for the download, the copy and the arrays; `default_data_dir()` if
+                None.
 
         Raises:
             DatasetError: if the data set cannot be loaded.
