@@ -7,9 +7,11 @@ is the tangent of a `jax.custom_jvp`; reverse mode then transposes it by the han
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
@@ -96,8 +98,55 @@ def _transpose(
     ]
 
 
-def _batch(arrays: Arrays, axes: Sequence[int | None], **options: Any) -> tuple[Arrays, list[int]]:
-    results = jax.vmap(lambda *arrays: _compute(*arrays, **options), in_axes=tuple(axes))(*arrays)
+class _Mapped(NamedTuple):
+    """A linear function over a mapped axis, which is the first of all operands and results."""
+
+    linear: Linear
+    axes: tuple[int | None, ...]
+    size: int
+    axis_name: Any
+
+    def forward(self, residuals: Arrays, operands: Arrays) -> Arrays:
+        return self._map(self.linear, residuals, operands)
+
+    def transpose(self, residuals: Arrays, operands: Arrays) -> Arrays:
+        return self._map(self.linear.transposed, residuals, operands)
+
+    def _map(self, linear: Linear, residuals: Arrays, operands: Arrays) -> Arrays:
+        function = partial(linear.forward, *linear.static)
+        # A reduction inside may name the axis.
+        options = {"axis_size": self.size, "axis_name": self.axis_name}
+        mapped = jax.vmap(function, in_axes=(list(self.axes), 0), **options)
+        return mapped(list(residuals), list(operands))
+
+
+def _batch(
+    axis: Any,
+    arrays: Arrays,
+    axes: Sequence[int | None],
+    *,
+    linear: Linear,
+    count: int,
+    like: tuple[Any, ...],
+) -> tuple[Arrays, list[int]]:
+    """Apply the function over a mapped axis, by a linear function that keeps the transpose."""
+    first = [
+        array if at is None else jnp.moveaxis(array, at, 0)
+        for array, at in zip(arrays, axes, strict=True)
+    ]
+    operands = [
+        jnp.broadcast_to(array, (axis.size, *array.shape)) if at is None else array
+        for array, at in zip(first[count:], axes[count:], strict=True)
+    ]
+    residual_axes = tuple(None if at is None else 0 for at in axes[:count])
+    mapped = _Mapped(linear, residual_axes, axis.size, axis.name)
+    results = linear_p.bind(
+        *first[:count],
+        *operands,
+        linear=Linear(_Mapped.forward, _Mapped.transpose, (mapped,)),
+        count=count,
+        like=tuple(aval.update(shape=(axis.size, *aval.shape)) for aval in like),
+    )
     return results, [0] * len(results)
 
 
@@ -105,5 +154,6 @@ linear_p.def_impl(_compute)
 linear_p.def_abstract_eval(lambda *_, like, **__: list(like))
 ad.primitive_jvps[linear_p] = _jvp
 ad.primitive_transposes[linear_p] = _transpose
-batching.primitive_batchers[linear_p] = _batch
+# Unlike `primitive_batchers`, these are told the name of the axis.
+batching.fancy_primitive_batchers[linear_p] = _batch
 mlir.register_lowering(linear_p, mlir.lower_fun(_compute, multiple_results=True))

@@ -110,6 +110,24 @@ def mapped(function, operands, along):
     )
 
 
+def gradients_mapped(function, operands, along):
+    """The gradients of several examples, as for a penalty on each of them."""
+    several = jax.tree.map(lambda *pair: jnp.stack(pair), operands, along)
+    return jax.vmap(lambda *operands: grad(function, len(operands))(*operands))(*several)
+
+
+def gradient_of_mapped(function, operands, along):
+    """The gradients of an ensemble, which shares its first operand."""
+    rest = jax.tree.map(lambda *pair: jnp.stack(pair), operands[1:], along[1:])
+
+    def total(first, *rest):
+        return jax.vmap(partial(loss, function), in_axes=(None, *[0] * len(rest)), axis_size=2)(
+            first, *rest
+        ).sum()
+
+    return jax.grad(total, tuple(range(len(operands))))(operands[0], *rest)
+
+
 MODES = {
     mode.__name__: mode
     for mode in (
@@ -120,6 +138,8 @@ MODES = {
         reverse_over_reverse,
         forward_over_forward,
         mapped,
+        gradients_mapped,
+        gradient_of_mapped,
     )
 }
 
@@ -186,6 +206,27 @@ def test_a_norm_shared_by_devices_in_forward_mode():
         change, second = jax.jit(mapped)(operands, along)
         assert_close(change, jax.jvp(plain_norm, operands, along)[1])
         assert_close(second, forward_over_reverse(plain_norm, operands, along)[1])
+
+
+def test_a_norm_shared_over_a_mapped_axis():
+    """As devices share it, on one device."""
+
+    def of_share(*operands):
+        def total(*operands):
+            shared = partial(batch_norm_train, axis_name="shares")
+            return loss(lambda *operands: shared(*operands)[0], *operands)
+
+        gradients = jax.grad(total, (0, 1, 2))(*operands)
+        return gradients[0], *jax.lax.psum(gradients[1:], "shares")
+
+    with jax.enable_x64(True):
+        x, scale, bias = numbers([(8, 3, 3, 2), (2,), (2,)])
+        shares = x.reshape(4, 2, *x.shape[1:])
+        ours = jax.vmap(of_share, in_axes=(0, None, None), axis_name="shares")(shares, scale, bias)
+        theirs = grad(plain_norm, 3)(x, scale, bias)
+        assert_close(ours[0].reshape(x.shape), theirs[0])
+        for one, two in zip(ours[1:], theirs[1:], strict=True):
+            assert_close(one, jnp.stack([two] * 4))
 
 
 @pytest.mark.parametrize("name", ["3x3", "1x1", "grouped", "strided"])
