@@ -19,6 +19,7 @@ from typing import Any
 
 from .harness import Summary, Worker, describe_machine, exit_code, new_file, print_table, save
 
+NETWORKS = ("resnet34", "resnet50", "resnext50_32x4d")
 KINDS = ("cold", "cold, filling a cache", "warm cache")
 JOBS = ("initial weights", "first step")
 
@@ -67,7 +68,7 @@ def work(argv: Sequence[str] | None) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--networks", nargs="+", choices=list(VARIANTS), default=list(VARIANTS))
+    parser.add_argument("--networks", nargs="+", choices=list(VARIANTS), default=list(NETWORKS))
     parser.add_argument("--batch", type=int, default=32, help="images")
     parser.add_argument("--size", type=int, default=110, help="pixels of an image's side")
     parser.add_argument("--repeats", type=int, default=1, help="processes for each row")
