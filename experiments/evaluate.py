@@ -88,7 +88,7 @@ def evaluate(
     folder.write_report(report)
 
     gallery = Gallery(folder, sinks, reporter, step)
-    drawings = training_figures(folder, result) | evaluation_figures(
+    drawings = training_figures(folder, result, config["train_accuracy"]) | evaluation_figures(
         model, variables, scores, dataset, transform, crop, stage
     )
     with folder.disk_errors_explained():
@@ -156,7 +156,9 @@ def _report(scores: Scores, result: FitResult, names: tuple[str, ...]) -> dict[s
         "confusion_matrix": scores.matrix,
         "best_epoch": result.best_epoch,
         "best_valid_accuracy": max(history.valid_accuracy) / 100,
-        "train_accuracy": np.divide(history.train_accuracy, 100),
+        "train_accuracy": np.divide(history.train_accuracy, 100)
+        if history.train_accuracy
+        else None,
         "valid_accuracy": np.divide(history.valid_accuracy, 100),
         "learning_rates": result.learning_rates,
         "training_seconds": result.seconds,

@@ -38,6 +38,8 @@ EXAMPLES = 15
 EXPLAINED = 4
 SMALLEST_MAP = 4
 """Side of a map, in places, below which Grad-CAM shows next to nothing."""
+TRAIN_LABELS = {"full": "Training", "running": "Training (running)", "none": ""}
+"""Name of the training curve, by what its accuracy is taken over."""
 AVERAGING_ITERATIONS = 200
 """Window of the loss figure; a run of less than ten times as many averages over a tenth of it."""
 
@@ -106,12 +108,13 @@ def averaging_window(steps: int) -> int:
     return min(AVERAGING_ITERATIONS, max(1, steps // 10))
 
 
-def training_figures(folder: RunFolder, result: FitResult) -> dict[str, Draw]:
+def training_figures(folder: RunFolder, result: FitResult, train_accuracy: str) -> dict[str, Draw]:
     """Return what draws loss, accuracy and learning rate over the training, by name.
 
     Args:
         folder: the run folder, with the log of the training.
         result: the result of the training.
+        train_accuracy: what the training accuracy is taken over, as the option says.
     """
     history = result.history
     epochs, steps = len(history.valid_accuracy), len(history.minibatch_losses)
@@ -135,7 +138,11 @@ def training_figures(folder: RunFolder, result: FitResult) -> dict[str, Draw]:
             steps // epochs,
             averaging_iterations=averaging_window(steps),
         ),
-        "accuracy": lambda: plot_accuracy(history.train_accuracy, history.valid_accuracy),
+        "accuracy": lambda: plot_accuracy(
+            history.train_accuracy or None,
+            history.valid_accuracy,
+            train_label=TRAIN_LABELS[train_accuracy],
+        ),
         "learning_rate": learning_rate,
     }
 

@@ -82,6 +82,7 @@ class Job(ABC):
             seed=self.training.seed,
             scheduler_on=self.schedule.scheduler_on,
             evaluate_as_trained=self.is_tutorial,
+            train_accuracy=self.evaluation.train_accuracy,
             ema_decay=self.training.ema_decay,
             accumulate_steps=self.training.accumulate_steps,
             resident_gigabytes=self.devices.resident_gigabytes,

@@ -27,6 +27,9 @@ class EvaluationOptions:
 
     eval_batch_size: Free[int] = 256
     """Images per evaluation step; changes only speed and memory."""
+    train_accuracy: Literal["full", "running", "none"] = "full"
+    """Training accuracy of an epoch: over all images after it, which costs a pass over them, over
+    its steps as they went (augmented, in training mode), or none."""
     flip_test: bool = False
     """Average the logits of each test image and its mirror image."""
 

@@ -70,7 +70,7 @@ def train(
         engine = job.devices.build()
         task, dataset, facts = job.build(create_model)
         engine.check_batch_size(config.batch_size, config.accumulate_steps)
-        _check_pairs(job, task, engine)
+        _check_mixing(job, task, engine)
         chosen = Identity(fixed_options(job), job.defaults)
         found = Identity({"num_classes": len(dataset.class_names), "data": dataset.fingerprint})
         with job.run.build_sinks(folder) as sinks:
@@ -134,15 +134,22 @@ def run_command(
     return exit_code(work)
 
 
-def _check_pairs(job: Job, task: Task, engine: Engine) -> None:
-    """Raise unless each device can mix its examples in pairs, if they are mixed.
+def _check_mixing(job: Job, task: Task, engine: Engine) -> None:
+    """Raise unless all else allows that examples are mixed, if they are.
 
     Raises:
-        ValueError: naming the number that must divide the batch.
+        ValueError: naming the number that must divide the batch, or the option.
     """
+    if not (isinstance(task.prepare, Pipeline) and task.prepare.mixes):
+        return
+    if job.evaluation.train_accuracy == "running":
+        raise ValueError(
+            "`train_accuracy` (='running') needs one label for each image, but `augment` mixes "
+            "examples; take full or none"
+        )
     size, steps = job.training.batch_size, job.training.accumulate_steps
     unit = 2 * engine.num_devices * steps
-    if isinstance(task.prepare, Pipeline) and task.prepare.mixes and size % unit:
+    if size % unit:
         raise ValueError(
             f"`batch_size` (={size}) must be divisible by {unit}, twice the number of devices "
             "times `accumulate_steps`: `augment` mixes examples in pairs"

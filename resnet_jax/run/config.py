@@ -11,6 +11,8 @@ import numpy as np
 from ..training import Parallel, check_decay
 
 SchedulerOn = Literal["valid_acc", "minibatch_loss"]
+TrainAccuracy = Literal["full", "running", "none"]
+"""What the training accuracy of an epoch is taken over; see `FitConfig`."""
 
 _COUNTS = ("epochs", "batch_size", "eval_batch_size", "accumulate_steps", "log_every")
 
@@ -31,6 +33,10 @@ class FitConfig:
         evaluate_as_trained: evaluate the training accuracy on the loader's full batches with
             random crops, as the reference does, instead of on all images with the evaluation's
             transform.
+        train_accuracy: what the training accuracy of an epoch is taken over: `"full"`, all training
+            images after the epoch, as the validation accuracy is; `"running"`, the images of the
+            epoch's steps as each step prepared them, with the parameters before it and in training
+            mode, which needs no further pass over the images; `"none"` leaves it out.
         ema_decay: decay of the moving averages of parameters and statistics, which are evaluated
             instead of the parameters and statistics themselves; 0 keeps no averages.
         accumulate_steps: micro-batches per step, to save memory; see `train_step`.
@@ -52,6 +58,7 @@ class FitConfig:
     seed: int = 123
     scheduler_on: SchedulerOn = "valid_acc"
     evaluate_as_trained: bool = False
+    train_accuracy: TrainAccuracy = "full"
     ema_decay: float = 0.0
     accumulate_steps: int = 1
     resident_gigabytes: float = 2.0
@@ -81,11 +88,20 @@ class FitConfig:
         if not 0 <= self.seed < 2**32:
             raise ValueError(f"`seed` (={self.seed}) must be in [0, 2**32)")
         check_decay(self.ema_decay)
-        for name, choices in (("scheduler_on", SchedulerOn), ("parallel", Parallel)):
+        for name, choices in (
+            ("scheduler_on", SchedulerOn),
+            ("train_accuracy", TrainAccuracy),
+            ("parallel", Parallel),
+        ):
             allowed = get_args(choices)
             if getattr(self, name) not in allowed:
                 names = f"{', '.join(map(repr, allowed[:-1]))} or {allowed[-1]!r}"
                 raise ValueError(f"`{name}` (={getattr(self, name)!r}) must be {names}")
+        if self.evaluate_as_trained and self.train_accuracy != "full":
+            raise ValueError(
+                f"`train_accuracy` (={self.train_accuracy!r}) must be 'full' with "
+                "`evaluate_as_trained`, which says how that is taken"
+            )
 
 
 def _plain(name: str, value: Any) -> Any:

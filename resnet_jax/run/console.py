@@ -19,6 +19,7 @@ from rich.progress import (
 from rich.text import Text
 
 from ..storage import printable
+from .config import FitConfig
 from .sinks import Sink
 
 
@@ -93,25 +94,27 @@ class Bar:
 class ProgressLines(Sink):
     """The lines that a training prints: a loss now and then, and the accuracies of every epoch."""
 
-    def __init__(self, reporter: Reporter, epochs: int, steps: int, every: int) -> None:
+    def __init__(self, reporter: Reporter, config: FitConfig, steps: int) -> None:
         """Set what the lines say.
 
         Args:
             reporter: prints them.
-            epochs: epochs of the run.
+            config: of the run.
             steps: optimizer steps in an epoch.
-            every: steps between two lines.
         """
-        self._reporter, self._epochs, self._steps, self._every = reporter, epochs, steps, every
+        self._reporter, self._epochs, self._steps = reporter, config.epochs, steps
+        self._every, self._is_running = config.log_every, config.train_accuracy == "running"
 
     def log(self, event: Mapping[str, Any]) -> None:
         """Print an event, if it is worth a line."""
         head = f"Epoch: {event['epoch']:03d}/{self._epochs:03d}"
         if event["event"] == "epoch":
-            self._reporter.line(
-                f"{head} | Train: {event['train_accuracy']:.2f}% | "
-                f"Validation: {event['valid_accuracy']:.2f}%"
-            )
+            parts = [head]
+            if "train_accuracy" in event:
+                name = "Train (running)" if self._is_running else "Train"
+                parts.append(f"{name}: {event['train_accuracy']:.2f}%")
+            parts.append(f"Validation: {event['valid_accuracy']:.2f}%")
+            self._reporter.line(" | ".join(parts))
             self._reporter.line(f"Time elapsed: {event['seconds'] / 60:.2f} min")
             return
         batch = (event["step"] - 1) % self._steps

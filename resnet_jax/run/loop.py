@@ -89,7 +89,7 @@ def fit(
         if not isinstance(sinks, SinkGroup):
             sinks = stack.enter_context(SinkGroup(sinks))
         log = [] if folder is None else [JsonLines(folder.log_path)]
-        lines = ProgressLines(reporter, config.epochs, plan.steps, config.log_every)
+        lines = ProgressLines(reporter, config, plan.steps)
         group = SinkGroup([*log, *sinks.sinks, lines] if processes.is_first() else ())
         saver = Saver(folder, engine, plan.identity, group)
         watch = Watch(stack.enter_context(stop or StopRequest()), saver, config)
@@ -114,7 +114,7 @@ class _Loop:
         state = plan.engine.replicate(state)
         for epoch in range(record.epoch, plan.config.epochs):
             state = self._train(epoch, state, record)
-            train = self._accuracy("Train", plan.train_data, plan.train_order(epoch), state, record)
+            train = self._train_accuracy(epoch, state, record)
             valid = self._accuracy("Validation", plan.valid_data, plan.valid_order(), state, record)
             record.seconds = self.clock.seconds
             self._write(record.add_epoch(train, valid))
@@ -196,9 +196,19 @@ class _Loop:
                 f"the loss of {record.place(record.step + 1)} is {loss} at learning rate {rate:g}; "
                 f"try a lower learning rate{self.saver.kept}"
             )
-        self._write(record.add_step(loss, rate))
+        self._write(record.add_step(loss, rate, int(values.get("correct", 0))))
         if (record.step - 1) % self.plan.steps % self.plan.config.log_every == 0:
             self._flush()
+
+    def _train_accuracy(self, epoch: int, state: TrainState, record: RunRecord) -> float | None:
+        """Return the training accuracy (%) of an epoch; None if the run takes none."""
+        plan = self.plan
+        if plan.config.train_accuracy == "full":
+            order = plan.train_order(epoch)
+            return self._accuracy("Train", plan.train_data, order, state, record)
+        if plan.config.train_accuracy == "running":
+            return 100.0 * record.running_correct / (plan.steps * plan.config.batch_size)
+        return None
 
     def _accuracy(
         self, title: str, examples: Examples, order: Order, state: TrainState, record: RunRecord

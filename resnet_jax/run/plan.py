@@ -155,6 +155,7 @@ def make_plan(task: Task, config: FitConfig, engine: Engine, identity: Identity)
             schedule=task.schedule,
             ema_decay=config.ema_decay,
             accumulate_steps=config.accumulate_steps,
+            count_correct=config.train_accuracy == "running",
         ),
         eval_step=make_eval_step(task.model, engine=engine, prepare=task.prepare_valid),
         train_data=train_data,
@@ -210,6 +211,7 @@ def _identity(task: Task, config: FitConfig, fresh: TrainState) -> Identity:
         "seed",
         "scheduler_on",
         "evaluate_as_trained",
+        "train_accuracy",
         "accumulate_steps",
         "ema_decay",
     )

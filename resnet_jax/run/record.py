@@ -17,7 +17,7 @@ class History(NamedTuple):
 
     Attributes:
         minibatch_losses: one a step, in nats.
-        train_accuracy: one an epoch, in %.
+        train_accuracy: one an epoch, in %; empty if the run takes none.
         valid_accuracy: one an epoch, in %.
     """
 
@@ -38,6 +38,7 @@ class RunRecord:
         epoch_seconds: `seconds` at the end of each finished epoch.
         best_epoch: the first with the highest validation accuracy, from 1; 0 before there is one.
         best_step: optimizer steps done then.
+        running_correct: images of the epoch's steps so far that were classified rightly.
         seconds: time of training and evaluation, over all parts of the run.
     """
 
@@ -48,6 +49,7 @@ class RunRecord:
     epoch_seconds: list[float] = field(default_factory=list)
     best_epoch: int = 0
     best_step: int = 0
+    running_correct: int = 0
     seconds: float = 0.0
 
     @property
@@ -74,17 +76,32 @@ class RunRecord:
         epoch, batch = divmod(step - 1, self.steps_per_epoch)
         return f"step {step} (epoch {epoch + 1}, batch {batch + 1} of {self.steps_per_epoch})"
 
-    def add_step(self, loss: float, learning_rate: float) -> dict[str, Any]:
-        """Record a step, and return its event."""
+    def add_step(self, loss: float, learning_rate: float, correct: int = 0) -> dict[str, Any]:
+        """Record a step, and return its event.
+
+        Args:
+            loss: of the batch, in nats.
+            learning_rate: that the step used.
+            correct: images of the batch that were classified rightly; 0 where nobody counts them.
+        """
+        if self.step % self.steps_per_epoch == 0:
+            self.running_correct = 0
+        self.running_correct += correct
         self.history.minibatch_losses.append(loss)
         self.learning_rates.append(learning_rate)
         return self._step_event(self.step)
 
-    def add_epoch(self, train: float, valid: float) -> dict[str, Any]:
-        """Record the accuracies (%) after an epoch's last step, and return the event."""
+    def add_epoch(self, train: float | None, valid: float) -> dict[str, Any]:
+        """Record the accuracies (%) after an epoch's last step, and return the event.
+
+        Args:
+            train: of the training images; None in every epoch of a run that takes none.
+            valid: of the validation images.
+        """
         if valid > max(self.history.valid_accuracy, default=-math.inf):
             self.best_epoch, self.best_step = self.epoch + 1, self.step
-        self.history.train_accuracy.append(train)
+        if train is not None:
+            self.history.train_accuracy.append(train)
         self.history.valid_accuracy.append(valid)
         self.epoch_seconds.append(self.seconds)
         return self._epoch_event(self.epoch)
@@ -99,11 +116,13 @@ class RunRecord:
         }
 
     def _epoch_event(self, epoch: int) -> dict[str, Any]:
+        # A run that takes no training accuracy has none of any epoch.
+        train = zip(("train_accuracy",), self.history.train_accuracy[epoch - 1 : epoch])
         return {
             "event": "epoch",
             "step": epoch * self.steps_per_epoch,
             "epoch": epoch,
-            "train_accuracy": self.history.train_accuracy[epoch - 1],
+            **dict(train),
             "valid_accuracy": self.history.valid_accuracy[epoch - 1],
             "learning_rate": self.learning_rates[epoch * self.steps_per_epoch - 1],
             "seconds": self.epoch_seconds[epoch - 1],
@@ -133,6 +152,7 @@ class RunRecord:
             "epoch_seconds": self.epoch_seconds,
             "best_epoch": self.best_epoch,
             "best_step": self.best_step,
+            "running_correct": self.running_correct,
             "seconds": self.seconds,
         }
 
@@ -159,6 +179,8 @@ class RunRecord:
                 epoch_seconds=_floats(values["epoch_seconds"]),
                 best_epoch=int(values["best_epoch"]),
                 best_step=int(values["best_step"]),
+                # Older runs did not count.
+                running_correct=int(values.get("running_correct", 0)),
                 seconds=float(values["seconds"]),
             )
         except (KeyError, TypeError, AttributeError, OverflowError) as error:
@@ -167,7 +189,7 @@ class RunRecord:
         begun = record.step - record.epoch * steps_per_epoch
         if (
             len(record.learning_rates) != record.step
-            or len(record.history.train_accuracy) != record.epoch
+            or len(record.history.train_accuracy) not in (0, record.epoch)
             or len(record.epoch_seconds) != record.epoch
             or not 0 <= begun <= steps_per_epoch
         ):

@@ -76,6 +76,7 @@ def train_step(
     schedule: Schedule | None = None,
     ema_decay: float = 0.0,
     accumulate_steps: int = 1,
+    count_correct: bool = False,
     axis_name: str | None = None,
 ) -> tuple[TrainState, dict[str, Array]]:
     """Make one step: forward in training mode, mean loss, backward, optimizer.
@@ -95,24 +96,29 @@ def train_step(
             memory; their gradients and losses are averaged. BatchNorm normalises each with its own
             statistics and moves the running ones once for each, so that a model with BatchNorm
             gets other numbers than from the whole batch; without it they are the same.
+        count_correct: also count the examples whose highest logit is that of their label, which
+            must be an integer.
         axis_name: the mapped axis over which gradients and loss are averaged, if any; the running
             statistics are averaged, too, if the model does not share them (by its `axis_name`).
 
     Returns:
         The state after, and the scalars `{"loss": ..., "learning_rate": ...}`: the batch's mean
         loss in nats and the learning rate that the update used. An optimizer whose state has no
-        learning rate gives the loss alone.
+        learning rate gives the loss alone. With `count_correct` also `{"correct": ...}`, an int32.
 
     Raises:
-        ValueError: if the prepared labels are neither `[batch]` integers nor `[batch, classes]`,
-            or if there is a `schedule` and the optimizer's learning rate cannot be set.
+        ValueError: if the prepared labels are neither `[batch]` integers nor `[batch, classes]`
+            (which cannot be counted), or if there is a `schedule` and the optimizer's learning
+            rate cannot be set.
     """
     images, labels = batch.take(state.step)
     step_key = jax.random.fold_in(key, state.step)
     keys = example_keys(step_key, images.shape[0], axis_name)
     statistics = jax.tree.structure(state.batch_stats)
 
-    def mean_loss(params: Any, batch_stats: Any, part: Any, examples: Any) -> tuple[Array, Any]:
+    def mean_loss(
+        params: Any, batch_stats: Any, part: Any, examples: Any
+    ) -> tuple[Array, tuple[Any, dict[str, Array]]]:
         images, labels = prepare(*examples)
         logits, updates = model.apply(
             {"params": params, "batch_stats": batch_stats},
@@ -121,20 +127,23 @@ def train_step(
             mutable=["batch_stats"],
             rngs={"dropout": dropout_key(step_key, part, axis_name)},
         )
-        check_labels(labels, logits)
+        check_labels(labels, logits, integers_only=count_correct)
         # Flax returns a dict, also of a `FrozenDict`.
         updated = jax.tree.unflatten(statistics, jax.tree.leaves(updates.get("batch_stats", {})))
-        return loss_fn(logits, labels).mean(), updated
+        counts = {}
+        if count_correct:
+            counts["correct"] = jnp.sum(jnp.argmax(logits, -1) == labels, dtype=jnp.int32)
+        return loss_fn(logits, labels).mean(), (updated, counts)
 
-    def micro_step(batch_stats: Any, part: Any, examples: Any) -> tuple[Any, tuple[Array, Any]]:
-        (loss, batch_stats), gradients = jax.value_and_grad(mean_loss, has_aux=True)(
+    def micro_step(batch_stats: Any, part: Any, examples: Any) -> tuple[Any, tuple[Any, Any]]:
+        (loss, (batch_stats, counts)), gradients = jax.value_and_grad(mean_loss, has_aux=True)(
             state.params, batch_stats, part, examples
         )
-        return batch_stats, (loss, gradients)
+        return batch_stats, ((loss, gradients), counts)
 
     examples = (images, labels, keys)
     if accumulate_steps == 1:
-        batch_stats, (loss, gradients) = micro_step(state.batch_stats, 0, examples)
+        batch_stats, ((loss, gradients), counts) = micro_step(state.batch_stats, 0, examples)
     else:
 
         def accumulate(carry: Any, numbered: Any) -> tuple[Any, None]:
@@ -147,13 +156,15 @@ def train_step(
         shapes = jax.eval_shape(micro_step, state.batch_stats, *first)[1]
         zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
         (batch_stats, sums), _ = lax.scan(accumulate, (state.batch_stats, zeros), parts)
-        loss, gradients = jax.tree.map(lambda leaf: leaf / accumulate_steps, sums)
+        averages, counts = sums
+        loss, gradients = jax.tree.map(lambda leaf: leaf / accumulate_steps, averages)
 
     if axis_name is not None:
         if getattr(model, "axis_name", None) == axis_name:
             loss, gradients = _average((loss, gradients), axis_name)
         else:
             loss, gradients, batch_stats = _average((loss, gradients, batch_stats), axis_name)
+        counts = lax.psum(counts, axis_name)
     opt_state, controlled = state.opt_state, None
     if schedule is not None:
         controlled = get_learning_rate(opt_state)
@@ -162,7 +173,7 @@ def train_step(
     updates, opt_state = tx.update(gradients, opt_state, state.params)
     # Under `jax_enable_x64` a schedule may return float64; a state keeps its types.
     opt_state = jax.tree.map(_as_before, opt_state, state.opt_state)
-    metrics = {"loss": loss}
+    metrics = {"loss": loss, **counts}
     if has_learning_rate(opt_state):
         # Read after the update, because an optimizer with its own schedule computes it there.
         metrics["learning_rate"] = get_learning_rate(opt_state)
@@ -190,6 +201,7 @@ def make_train_step(
     schedule: Schedule | None = None,
     ema_decay: float = 0.0,
     accumulate_steps: int = 1,
+    count_correct: bool = False,
     sync_batch_norm: bool = True,
 ) -> Callable[[TrainState, Batch | Epoch, Array], tuple[TrainState, dict[str, Array]]]:
     """Compile `train_step` for all devices or an engine's; the state's buffers are donated.
@@ -207,6 +219,7 @@ def make_train_step(
         ema_decay: decay of the moving averages, for a state that has them
             (`create_state(ema=True)`).
         accumulate_steps: number of micro-batches; see `train_step`.
+        count_correct: also count the examples that are classified rightly; see `train_step`.
         sync_batch_norm: False leaves BatchNorm's statistics per device.
 
     Returns:
@@ -228,6 +241,7 @@ def make_train_step(
         schedule=schedule,
         ema_decay=ema_decay,
         accumulate_steps=accumulate_steps,
+        count_correct=count_correct,
         axis_name=engine.mapped_axis,
     )
     return engine.compile_train(body)

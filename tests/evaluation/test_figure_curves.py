@@ -155,6 +155,13 @@ def test_accuracy_limits(lowest, ylim, expected, swap):
     assert axes.get_ylim() == expected
 
 
+def test_a_run_may_take_no_training_accuracy_or_call_it_otherwise():
+    (axes,) = plot_accuracy(None, [65.0, 75.0]).axes
+    assert list(lines(axes)) == ["Validation"]
+    (axes,) = plot_accuracy([70.0, 80.0], [65.0, 75.0], train_label="Running").axes
+    assert list(lines(axes)) == ["Running", "Validation"]
+
+
 @pytest.mark.parametrize("epochs", [1, 2, 4, 50])
 def test_epochs_are_labelled_with_whole_numbers(epochs):
     figure = plot_accuracy([80.0] * epochs, [70.0] * epochs)

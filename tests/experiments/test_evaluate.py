@@ -107,7 +107,7 @@ def evaluate_two(folder, *, model=None, dataset=None, sinks=(), best_step=4, sta
         transform=Transform(source=(8, 8), resize=8, crop=8, mean=(0.3,), std=(0.4,)),
         random_seed=None,
         batch_size=40,
-        config={"variant": "two", "lr": 0.1},
+        config={"variant": "two", "lr": 0.1, "train_accuracy": "full"},
         sinks=SinkGroup([log, *sinks]),
         reporter=Reporter(Console(file=output, soft_wrap=True)),
     )

@@ -109,6 +109,9 @@ MISTAKES = {
     "--augment cutout:0": r"`augment` \(='cutout:0'\): `size` \(=0\) must be at least 1",
     "--augment mixup crop": r"`augment`: PadCrop works on pixels and must come before Mixup",
     "--preset quick --batch-size 72 --augment mixup": r"must be divisible by 16, twice the number",
+    "--preset quick --augment mixup --train-accuracy running": r"needs one label for each image",
+    "--train-accuracy all": r"`train_accuracy` \(='all'\) must be one of full, running, none",
+    "--recipe tutorial --train-accuracy none": r"`train_accuracy` \(='none'\) must be 'full' with",
     "--stem vgg": r"`stem` \(='vgg'\) must be one of imagenet, cifar",
     "--recipe mine": r"`recipe` \(='mine'\) must be one of default, tutorial",
     "--preset quick --batch-size 2000": r"`batch_size` \(=2000\) must not exceed .* \(=1294\)",
@@ -187,6 +190,24 @@ def test_a_whole_run(capsys, tmp_path):
     assert run([*arguments, "--resume", "--epochs", "3"]) == 0
     assert len(json.loads((folder / "report.json").read_text())["valid_accuracy"]) == 3
     assert json.loads((folder / "config.json").read_text())["epochs"] == 3
+
+
+@pytest.mark.parametrize(
+    ("kind", "count", "caption"),
+    [
+        ("running", 1, "in the steps of the last"),
+        ("none", 0, "that of the training images was not"),
+    ],
+)
+def test_a_run_without_the_pass_over_the_training_images(kind, count, caption, tmp_path):
+    arguments = [*QUICK, "--resize", "8", "--crop", "8", "--train-accuracy", kind]
+    assert run(arguments) == 0
+    report = json.loads((tmp_path / "run" / "report.json").read_text())
+    assert len(report["train_accuracy"] or []) == count
+    assert report["config"]["train_accuracy"] == kind
+    assert caption in (tmp_path / "run" / "report.html").read_text()
+    # Another kind would be another curve.
+    assert run([*arguments, "--resume", "--train-accuracy", "full"]) == 2
 
 
 def test_the_tutorial_recipe():

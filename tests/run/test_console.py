@@ -5,7 +5,7 @@ import io
 import pytest
 from rich.console import Console
 
-from resnet_jax.run import Reporter
+from resnet_jax.run import FitConfig, Reporter
 from resnet_jax.run.console import ProgressLines
 
 AWKWARD = "[bold]x[/bold] [/y] :smile: $x$ <b> https://x.org 12 'a' \\[z]"
@@ -52,7 +52,7 @@ def test_a_long_line_is_not_broken(capsys):
 
 def test_the_lines_of_a_training():
     printer, file = reporter()
-    lines = ProgressLines(printer, epochs=50, steps=351, every=100)
+    lines = ProgressLines(printer, FitConfig(epochs=50, log_every=100), steps=351)
     for step, loss in ((1, 2.5), (2, 2.4), (101, 1.25)):
         lines.log({"event": "step", "epoch": 1, "step": step, "loss": loss})
     accuracies = {"train_accuracy": 50.0, "valid_accuracy": 40.126}

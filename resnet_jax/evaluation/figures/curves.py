@@ -162,16 +162,18 @@ def plot_training_loss(
 
 @figure_style()
 def plot_accuracy(
-    train_accuracy: ArrayLike,
+    train_accuracy: ArrayLike | None,
     valid_accuracy: ArrayLike,
     *,
+    train_label: str = "Training",
     ylim: tuple[float, float] | None = None,
 ) -> Figure:
     """Plot training and validation accuracy over the epochs.
 
     Args:
-        train_accuracy: accuracy after each epoch in %, `[epochs]`.
+        train_accuracy: accuracy after each epoch in %, `[epochs]`; None draws no such curve.
         valid_accuracy: accuracy after each epoch in %, `[epochs]`.
+        train_label: name of the training curve in the legend.
         ylim: limits of the y-axis in %. None uses 60 to 100; if a value is below 60, the lower
             limit is the next multiple of 10 below it.
 
@@ -179,8 +181,8 @@ def plot_accuracy(
         ValueError: if a history is empty, not finite or outside 0 … 100, if their lengths differ,
             or if `ylim` is not ascending.
     """
-    train = _history("train_accuracy", train_accuracy)
     valid = _history("valid_accuracy", valid_accuracy)
+    train = valid if train_accuracy is None else _history("train_accuracy", train_accuracy)
     for name, values in (("train_accuracy", train), ("valid_accuracy", valid)):
         outside = values[(values < 0) | (values > 100)]
         if outside.size:
@@ -201,15 +203,16 @@ def plot_accuracy(
     epochs = np.arange(1, len(train) + 1)
     # Markers and dashes distinguish the two curves in black-and-white print as well.
     marked = len(train) <= 30
-    axes.plot(
-        epochs,
-        train,
-        color=BLUE,
-        linewidth=1.2,
-        marker="o" if marked else None,
-        markersize=3,
-        label="Training",
-    )
+    if train_accuracy is not None:
+        axes.plot(
+            epochs,
+            train,
+            color=BLUE,
+            linewidth=1.2,
+            marker="o" if marked else None,
+            markersize=3,
+            label=train_label,
+        )
     axes.plot(
         epochs,
         valid,
