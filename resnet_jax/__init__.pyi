@@ -2,6 +2,7 @@ from . import data, evaluation, models, ops, pretrained, run, training
 from .data import (
     Arrays,
     Dataset,
+    ImageTransform,
     Transform,
     load_dataset,
     load_image_folder,
@@ -69,6 +70,7 @@ __all__ = [
     "FitResult",
     "GroupNorm",
     "History",
+    "ImageTransform",
     "ModelCard",
     "PlateauState",
     "Pretrained",
