@@ -56,6 +56,7 @@ from .choices import check_choices
 from .flat import Free, flatten, override
 from .job import Built, CreateModel, Job
 from .options import ModelOptions
+from .photo_options import decoded_dir
 from .run_options import RunOptions
 from .source_options import (
     SQUASHED,
@@ -95,6 +96,9 @@ class FolderOptions:
     """The image folder."""
     max_megapixels: Free[float] = MAX_PIXELS / 1e6
     """Millions of pixels that an image may have; a small file may unpack to very many."""
+    image_cache: Free[bool] = True
+    """Keep the decoded images in your cache directory, 20 GB at most, for later starts and
+    --resume, which then read no image file."""
     normalise: Normalise = "auto"
     """Statistics that images are normalised by; auto is the weights' own. Of weights that have
     none, it is imagenet for RGB and data (yours) for grey; without weights it is data."""
@@ -268,10 +272,13 @@ class FineTune(Job):
             side=side,
             channels=channels,
             seed=self.training.seed,
-            resize=self.images.build_image_transform(*shown).square,
+            transform=self.images.build_image_transform(*shown),
             max_pixels=max(1, round(self.folder.max_megapixels * 1e6)),
+            keep_in=decoded_dir(self.folder.image_cache),
             on_found=self._check_found,
         )
+        if data.note and processes.is_first():
+            tell(data.note)
         dataset = data.dataset
         if statistics is not None:
             dataset = replace(dataset, mean=statistics.mean, std=statistics.std)

@@ -14,11 +14,13 @@ from resnet_jax.data import (
     IMAGENET_STD,
     Arrays,
     Dataset,
+    DatasetError,
     FolderFacts,
     ImageStream,
     ImageTransform,
     RandomResizedCrop,
     RecordSet,
+    default_data_dir,
     holds_files_of_images,
     load_image_folder,
     open_records,
@@ -36,10 +38,12 @@ class Photos(NamedTuple):
     Attributes:
         dataset: class names, training and test images, and what they are normalised by.
         valid: the validation images.
+        note: where decoded images were kept or found, in one line; empty if nowhere.
     """
 
     dataset: Dataset
     valid: Arrays | ImageStream
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,9 @@ class PhotoOptions:
     stream: Literal["auto", "always", "never"] = "auto"
     """Read images when they are needed, and cut a random part out of each in training, as for
     ImageNet; auto does so where they would not fit into memory_gigabytes or are packed."""
+    image_cache: Free[bool] = True
+    """Keep images that are decoded into memory in your cache directory, 20 GB at most, for later
+    starts and --resume, which then read no image file."""
     memory_gigabytes: float = 4.0
     """Size of the decoded images, in 10^9 bytes, up to which stream auto keeps them in memory."""
     least_area: float = 0.08
@@ -131,12 +138,13 @@ class PhotoOptions:
                 side=images.resize,
                 channels=_CHANNELS,
                 seed=seed,
-                resize=self.center(images).square,
+                transform=self.center(images),
+                keep_in=decoded_dir(self.image_cache),
                 on_found=check,
             )
         except _TooLargeError:
             return None
-        return Photos(folder.dataset, folder.valid)
+        return Photos(folder.dataset, folder.valid, folder.note)
 
     def _streamed(self, records: RecordSet, images: ImageOptions) -> Photos:
         center = self.center(images)
@@ -166,6 +174,20 @@ def _digest(texts: list[str], *streams: ImageStream) -> str:
     """Return the SHA-256 of texts and of what the streams are made of, in hexadecimal."""
     lines = [*texts, *(stream.fingerprint for stream in streams)]
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def decoded_dir(image_cache: bool) -> Path | None:
+    """Return the folder for decoded images; None keeps none, as where the user has no home folder.
+
+    Args:
+        image_cache: the option.
+    """
+    if not image_cache:
+        return None
+    try:
+        return default_data_dir()
+    except DatasetError:
+        return None
 
 
 class _TooLargeError(Exception):

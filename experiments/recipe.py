@@ -142,6 +142,8 @@ class Recipe(Job):
                 f"{printable(str(root))}: {len(dataset.class_names):,} classes; images: {counts}; "
                 "read when they are needed"
             )
+        if photos.note and processes.is_first():
+            tell(photos.note)
         task = self.build_task(
             dataset,
             train=dataset.train,

@@ -22,6 +22,14 @@ jax.config.update(
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def data_folder(tmp_path_factory):
+    """Keep what tests prepare out of the user's data folder."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RESNET_JAX_DATA", str(tmp_path_factory.mktemp("data-folder")))
+        yield
+
+
 @pytest.fixture(scope="session")
 def images():
     # Imported here, because it computes with JAX, which is configured above.

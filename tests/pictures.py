@@ -1,6 +1,7 @@
 """Small photographs of random pixels, as files and as bytes."""
 
 import io
+import os
 
 import numpy as np
 from PIL import Image
@@ -28,3 +29,11 @@ def write_folder(root, *, classes=("cat", "dog"), per_class=12):
             data = encoded(seed, width=40 + number % 5)
             (root / name / f"{number:03d}.jpg").write_bytes(data)
     return root
+
+
+def spoil(root, suffix=".jpg"):
+    """Make every image file unreadable, with its size and time of change as they were."""
+    for path in root.rglob(f"*{suffix}"):
+        state = path.stat()
+        path.write_bytes(bytes(state.st_size))
+        os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))

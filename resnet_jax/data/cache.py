@@ -3,22 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import warnings
 from pathlib import Path
 
-import numpy as np
-
-from ..storage import one_line, read_json, write_json
+from .array_files import DamagedCacheError, damage_explained, read_arrays, write_arrays
 from .base import Arrays, Parts
-from .data_folder import staged
 
-_FORMAT = 1
-_MANIFEST = "manifest.json"
-
-
-class DamagedCacheError(Exception):
-    """A cache is there but differs from what was written; the message says where."""
+_NAMES = ("train_images", "train_labels", "test_images", "test_labels")
 
 
 class ArrayCache:
@@ -77,7 +68,7 @@ class ArrayCache:
 
 
 def write_cache(data_dir: Path, folder: Path, parts: Parts, *, stamp: str = "") -> None:
-    """Write a data set's arrays as `.npy` files with a manifest of their digests, all or nothing.
+    """Write a data set's arrays with a manifest of their digests, all or nothing.
 
     Use it inside `writing`.
 
@@ -90,20 +81,7 @@ def write_cache(data_dir: Path, folder: Path, parts: Parts, *, stamp: str = "") 
     Raises:
         OSError: if the files cannot be written.
     """
-    manifest = {"format": _FORMAT, "sha256": parts.digests, **({"stamp": stamp} if stamp else {})}
-    with staged(data_dir, folder, replace=True) as partial:
-        partial.mkdir()
-        for name, array in parts.arrays.items():
-            _save(partial / f"{name}.npy", array)
-        write_json(partial / _MANIFEST, manifest)
-
-
-def _save(path: Path, array: np.ndarray) -> None:
-    """Write an `.npy` file; a full disk is an error with its number, unlike `numpy.save`'s."""
-    array = np.ascontiguousarray(array)
-    with path.open("wb") as file:
-        np.lib.format.write_array_header_1_0(file, np.lib.format.header_data_from_array_1_0(array))
-        file.write(array.data)
+    write_arrays(data_dir, folder, parts.arrays, parts.digests, stamp=stamp)
 
 
 def read_cache(folder: Path, *, stamp: str = "") -> Parts | None:
@@ -119,27 +97,11 @@ def read_cache(folder: Path, *, stamp: str = "") -> Parts | None:
     Raises:
         DamagedCacheError: if a file is missing, unreadable or changed.
     """
-    if not os.path.isdir(folder):  # noqa: PTH112 - `Path.is_dir` raises for some names
-        return None
-    try:
-        manifest = read_json(folder / _MANIFEST)
-        if manifest["format"] != _FORMAT:
-            raise DamagedCacheError(f"its format is {manifest['format']}, not {_FORMAT}")
-        if manifest.get("stamp", "") != stamp:
+    with damage_explained():
+        stored = read_arrays(folder, _NAMES, stamp=stamp)
+        if stored is None:
             return None
-        parts = Parts(_load(folder, "train"), _load(folder, "test"))
-        for name, digest in parts.digests.items():
-            if manifest["sha256"][name] != digest:
-                raise DamagedCacheError(f"the checksum of {name}.npy is wrong")
-    except KeyError as error:
-        raise DamagedCacheError(f"{_MANIFEST} lacks {error}") from error
-    except (OSError, ValueError, TypeError, EOFError) as error:
-        raise DamagedCacheError(one_line(error)) from error
+        images, labels, *test = stored.arrays.values()
+        parts = Parts(Arrays(images, labels), Arrays(*test))
+        stored.verify(parts.digests)
     return parts
-
-
-def _load(folder: Path, part: str) -> Arrays:
-    images, labels = (
-        np.load(folder / f"{part}_{kind}.npy", allow_pickle=False) for kind in ("images", "labels")
-    )
-    return Arrays(images, labels)

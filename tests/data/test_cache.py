@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from resnet_jax.data import Arrays, Parts
-from resnet_jax.data.cache import DamagedCacheError, read_cache, write_cache
+from resnet_jax.data.array_files import DamagedCacheError
+from resnet_jax.data.cache import read_cache, write_cache
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from pictures import spoil
 from PIL import Image
 from sklearn.datasets import load_digits
 from tiny_runs import random_variables
@@ -55,6 +56,20 @@ def images(tmp_path_factory):
 def run(weights, images, run_dir, *arguments):
     paths = ["--weights", str(weights), "--data-dir", str(images), "--run-dir", str(run_dir)]
     return finetune.main([*paths, *OPTIONS, *arguments])
+
+
+def test_later_starts_read_no_image_file(weights, images, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("RESNET_JAX_DATA", str(tmp_path / "data"))
+    mine = shutil.copytree(images, tmp_path / "mine")
+    assert run(weights, mine, tmp_path / "run", "--epochs", "1") == 0
+    assert "kept the decoded images" in capsys.readouterr().err
+    spoil(mine, ".png")
+    assert run(weights, mine, tmp_path / "run", "--epochs", "2", "--resume") == 0
+    assert "read the images that are kept decoded" in capsys.readouterr().err
+    shutil.rmtree(tmp_path / "data")
+    assert run(weights, mine, tmp_path / "run2", "--no-image-cache") == 2
+    assert "50 of 50 images cannot be used" in capsys.readouterr().err
+    assert not (tmp_path / "data").exists()
 
 
 def test_a_whole_run(weights, images, tmp_path, capsys):

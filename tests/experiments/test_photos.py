@@ -6,7 +6,7 @@ import tarfile
 
 import numpy as np
 import pytest
-from pictures import encoded, write_folder
+from pictures import encoded, spoil, write_folder
 from PIL import Image
 from tiny_runs import CONFIG, create_small_model, write_run
 
@@ -71,6 +71,31 @@ def test_files_decide_the_fingerprint(tmp_path):
     (root / "cat" / "000.jpg").write_bytes(encoded(77))
     prints |= {build(root, stream=stream).dataset.fingerprint for stream in ("always", "never")}
     assert len(prints) == 4
+
+
+def test_later_starts_read_no_image_file(tmp_path, capsys):
+    root = write_folder(tmp_path / "photos")
+    options = [*OPTIONS, "--data-dir", str(root)]
+
+    def run(*arguments):
+        code = cifar_resnet34.main([*options, *arguments], create_model=create_small_model)
+        return code, capsys.readouterr().err
+
+    code, said = run()
+    assert code == 0
+    assert f"kept the decoded images (0.0 MB) in {tmp_path / 'data' / 'images'}" in said
+    spoil(root)
+    code, said = run("--resume", "--epochs", "2")
+    assert code == 0
+    assert "read the images that are kept decoded in" in said
+    code, said = run("--resume", "--epochs", "3", "--no-image-cache")
+    assert code == 2
+    assert "24 of 24 images cannot be used" in said
+
+
+def test_without_the_image_cache_nothing_is_kept(tmp_path):
+    build(write_folder(tmp_path / "photos"), image_cache=False)
+    assert not (tmp_path / "data").exists()
 
 
 @pytest.mark.parametrize(

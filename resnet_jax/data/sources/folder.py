@@ -5,14 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypedDict
 
 import numpy as np
 
 from ...storage import expand_user
-from ..base import Arrays, Dataset, array_digest, combined_digest
+from ..base import Arrays, Dataset, combined_digest
 from ..image_decoding import MAX_PIXELS
-from ..image_files import Resize
+from ..image_transform import ImageTransform
+from .decoded_cache import Decoded, keep_decoded
+from .decoding_key import decoding_key
 from .folder_facts import FolderFacts
 from .folder_layout import find_layout
 from .folder_reading import read_parts
@@ -29,10 +31,13 @@ class ImageFolder(NamedTuple):
         dataset: class names, training images (without those for validation) and test images, and
             the mean and standard deviation of each channel of the training images.
         valid: the images for validation.
+        note: where decoded images were kept or found, in one line; empty if they were to be kept
+            nowhere.
     """
 
     dataset: Dataset
     valid: Arrays
+    note: str = ""
 
 
 def load_image_folder(
@@ -42,8 +47,9 @@ def load_image_folder(
     channels: int = 3,
     fraction: float = 0.1,
     seed: int = 123,
-    resize: Resize | None = None,
+    transform: ImageTransform | None = None,
     max_pixels: int = MAX_PIXELS,
+    keep_in: Path | None = None,
     on_found: Callable[[FolderFacts], None] = lambda facts: None,
 ) -> ImageFolder:
     """Read `root/<class>/*.png` or `root/<part>/<class>/*.png` into memory.
@@ -64,8 +70,13 @@ def load_image_folder(
         channels: 1 for grey, 3 for RGB.
         fraction: share of each class that a missing part gets; above 0 and below 1/2.
         seed: seed of the split, `0 <= seed < 2**32`.
-        resize: as for `read_images`, such as `ImageTransform.square`.
+        transform: makes the squares by its `square`; its `resize` must be `side`. None resizes
+            with Pillow's bilinear filter without keeping the proportions.
         max_pixels: most pixels that a file may have.
+        keep_in: the data folder in which the decoded arrays are kept, see `keep_decoded`. As long
+            as no name, size or time of change of the files differs, nor anything else that changes
+            pixels, Pillow's release among them, they are then read from there, and no image file
+            is opened; they are read-only. None decodes the files and keeps nothing.
         on_found: is called with what was found before any file is opened; an error that it raises
             ends the loading.
 
@@ -78,17 +89,26 @@ def load_image_folder(
     """
     if not 0 < fraction < 0.5:
         raise ValueError(f"`fraction` (={fraction}) must be above 0 and below 0.5")
+    if transform is not None and transform.resize != side:
+        raise ValueError(f"`side` (={side}) must be the `resize` of `transform`, {transform}")
     root = expand_user(root)
     names, parts = _find(root, fraction, seed, on_found)
-    arrays = read_parts(
-        root, parts, channels=channels, side=side, resize=resize, max_pixels=max_pixels
-    )
-    mean, std = channel_statistics(arrays["train"].images)
-    digests = {
-        f"{part}_{kind}": array_digest(getattr(arrays[part], kind))
+    sizes: _Sizes = {"side": side, "channels": channels, "max_pixels": max_pixels}
+
+    def decode() -> Decoded:
+        return _decode(root, parts, transform, sizes)
+
+    if keep_in is None:
+        decoded = decode()
+    else:
+        key = decoding_key(root, parts, transform=transform, **sizes)
+        decoded = keep_decoded(keep_in, key, decode)
+    arrays = {
+        part: Arrays(decoded.arrays[f"{part}_images"], decoded.arrays[f"{part}_labels"])
         for part in PARTS
-        for kind in ("images", "labels")
     }
+    mean, std = map(tuple, decoded.arrays["statistics"].tolist())
+    digests = {name: digest for name, digest in decoded.digests.items() if name != "statistics"}
     dataset = Dataset(
         name="folder",
         class_names=names,
@@ -98,7 +118,7 @@ def load_image_folder(
         std=std,
         fingerprint=combined_digest("\n".join(("folder", *names)), digests),
     )
-    return ImageFolder(dataset, arrays["valid"])
+    return ImageFolder(dataset, arrays["valid"], decoded.note)
 
 
 def _find(
@@ -109,6 +129,27 @@ def _find(
     parts = divide(layout, fraction, seed)
     on_found(FolderFacts.of(root, layout, parts))
     return layout.class_names, parts
+
+
+class _Sizes(TypedDict):
+    side: int
+    channels: int
+    max_pixels: int
+
+
+def _decode(
+    root: Path, parts: dict[str, Files], transform: ImageTransform | None, sizes: _Sizes
+) -> Decoded:
+    """Return the images of all parts, and the statistics of the training images."""
+    resize = None if transform is None else transform.square
+    found = read_parts(root, parts, resize=resize, **sizes)
+    arrays = {
+        f"{part}_{kind}": getattr(found[part], kind)
+        for part in PARTS
+        for kind in ("images", "labels")
+    }
+    arrays["statistics"] = np.array(channel_statistics(found["train"].images))
+    return Decoded.of(arrays)
 
 
 def channel_statistics(images: np.ndarray) -> tuple[tuple[float, ...], tuple[float, ...]]:
