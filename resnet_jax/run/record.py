@@ -116,17 +116,17 @@ class RunRecord:
         }
 
     def _epoch_event(self, epoch: int) -> dict[str, Any]:
-        # A run that takes no training accuracy has none of any epoch.
-        train = zip(("train_accuracy",), self.history.train_accuracy[epoch - 1 : epoch])
-        return {
+        event = {
             "event": "epoch",
             "step": epoch * self.steps_per_epoch,
             "epoch": epoch,
-            **dict(train),
             "valid_accuracy": self.history.valid_accuracy[epoch - 1],
             "learning_rate": self.learning_rates[epoch * self.steps_per_epoch - 1],
             "seconds": self.epoch_seconds[epoch - 1],
         }
+        if self.history.train_accuracy:
+            event["train_accuracy"] = self.history.train_accuracy[epoch - 1]
+        return event
 
     def events(self) -> Iterator[dict[str, Any]]:
         """Yield the whole log."""

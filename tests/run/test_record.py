@@ -69,6 +69,16 @@ def test_events():
     assert (epoch["learning_rate"], epoch["seconds"]) == (0.1 / 3, 0.1)
 
 
+def test_a_run_may_take_no_training_accuracy():
+    values = RunRecord(3)
+    for step in range(1, 4):
+        values.add_step(1 / step, 0.1, correct=step)
+    event = values.add_epoch(None, 60.0)
+    assert "train_accuracy" not in event
+    assert [*through_json(values, None).events()] == [*values.events()]
+    assert through_json(values, None).running_correct == 6
+
+
 def test_events_are_those_that_were_returned():
     values, returned = RunRecord(3), []
     for step in range(1, 7):
@@ -99,7 +109,13 @@ def test_places():
     [
         {"history": {"minibatch_losses": [1.0] * 7, "train_accuracy": [1], "valid_accuracy": [1]}},
         {"history": {"minibatch_losses": [1.0], "train_accuracy": [1], "valid_accuracy": [1]}},
-        {"history": {"minibatch_losses": [1.0] * 5, "train_accuracy": [], "valid_accuracy": [1]}},
+        {
+            "history": {
+                "minibatch_losses": [1.0] * 5,
+                "train_accuracy": [1, 2],
+                "valid_accuracy": [1],
+            }
+        },
         {"learning_rates": []},
         {"epoch_seconds": []},
         {"history": []},
