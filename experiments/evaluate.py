@@ -34,6 +34,7 @@ def evaluate(
     model: nn.Module,
     result: FitResult,
     dataset: Dataset,
+    tests_on_valid: bool,
     transform: Transform,
     random_seed: int | None,
     batch_size: int,
@@ -51,6 +52,8 @@ def evaluate(
         model: the network.
         result: the result of the training.
         dataset: the data set, whose test images are evaluated.
+        tests_on_valid: whether the test images are the validation images, by which the best epoch
+            was chosen; the report says so.
         transform: the transform of the test images.
         random_seed: seed of random crops; None crops in the middle.
         batch_size: images at a time.
@@ -67,6 +70,11 @@ def evaluate(
     reporter.line(
         f"Test accuracy {100 * scores.accuracy:.2f}% with the weights of the {weights}{also}"
     )
+    if tests_on_valid:
+        reporter.line(
+            "The test images are the validation images, by which the best epoch was chosen: the "
+            "data have no others"
+        )
     sinks.log({"event": "test", "step": step, "test_accuracy": 100 * scores.accuracy})
     sinks.flush()
 
@@ -78,6 +86,7 @@ def evaluate(
     stage = explained_stage(model, variables, dataset.test.images, crop)
     report = {
         "weights": weights,
+        "tests_on_valid": tests_on_valid,
         **_report(scores, result, dataset.class_names),
         "best_checkpoint": best,
         "grad_cam_stage": stage,

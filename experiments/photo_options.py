@@ -37,7 +37,7 @@ class Photos(NamedTuple):
 
     Attributes:
         dataset: class names, training and test images, and what they are normalised by.
-        valid: the validation images.
+        valid: the validation images; the same object as the test images where they are these, too.
         note: where decoded images were kept or found, in one line; empty if nowhere.
     """
 
@@ -60,6 +60,10 @@ class PhotoOptions:
     image_cache: Free[bool] = True
     """Keep images that are decoded into memory in your cache directory, 20 GB at most, for later
     starts and --resume, which then read no image file."""
+    test_part: Literal["auto", "split"] = "auto"
+    """Test images where none are marked as such: auto takes the validation images if there are
+    some, as for ImageNet, and all training images are trained on; otherwise, and always with
+    split, a tenth of the training images."""
     memory_gigabytes: float = 4.0
     """Size of the decoded images, in 10^9 bytes, up to which stream auto keeps them in memory."""
     least_area: float = 0.08
@@ -105,7 +109,8 @@ class PhotoOptions:
             photos = self._in_memory(root, images, seed, on_found, limit)
             if photos is not None:
                 return photos
-        return self._streamed(open_records(root, seed=seed), images)
+        records = open_records(root, seed=seed, missing_test=self._missing_test)
+        return self._streamed(records, images)
 
     def center(self, images: ImageOptions) -> ImageTransform:
         """Return the resize and the crop of the evaluation, with ImageNet's statistics.
@@ -115,6 +120,10 @@ class PhotoOptions:
         """
         modes: Any = {"crop_mode": self.crop_mode, "interpolation": self.interpolation}
         return ImageTransform(resize=images.resize, crop=images.crop, **modes)
+
+    @property
+    def _missing_test(self) -> Literal["split", "valid"]:
+        return "valid" if self.test_part == "auto" else "split"
 
     def _in_memory(
         self,
@@ -140,6 +149,7 @@ class PhotoOptions:
                 seed=seed,
                 transform=self.center(images),
                 keep_in=decoded_dir(self.image_cache),
+                missing_test=self._missing_test,
                 on_found=check,
             )
         except _TooLargeError:
@@ -152,10 +162,12 @@ class PhotoOptions:
         random = RandomResizedCrop(
             size=images.crop, scale=(self.least_area, 1.0), interpolation=method
         )
-        evaluated, test, train = (
+        valid, test, train = (
             ImageStream(records=part, center=center, draft=self.draft, workers=self.workers)
             for part in (records.valid, records.test, records.train)
         )
+        if records.test is records.valid:
+            test = valid
         if self.least_area < 1:
             train = replace(train, random=random)
         dataset = Dataset(
@@ -165,9 +177,9 @@ class PhotoOptions:
             test=test,
             mean=IMAGENET_MEAN,
             std=IMAGENET_STD,
-            fingerprint=_digest([*records.class_names], train, evaluated, test),
+            fingerprint=_digest([*records.class_names], train, valid, test),
         )
-        return Photos(dataset, evaluated)
+        return Photos(dataset, valid)
 
 
 def _digest(texts: list[str], *streams: ImageStream) -> str:

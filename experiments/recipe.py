@@ -137,6 +137,8 @@ class Recipe(Job):
         dataset = photos.dataset
         if isinstance(dataset.train, ImageStream) and processes.is_first():
             parts = {"train": dataset.train, "valid": photos.valid, "test": dataset.test}
+            if dataset.test is photos.valid:
+                parts = {"train": dataset.train, "valid and test": photos.valid}
             counts = ", ".join(f"{len(images):,} {part}" for part, images in parts.items())
             tell(
                 f"{printable(str(root))}: {len(dataset.class_names):,} classes; images: {counts}; "

@@ -95,6 +95,7 @@ def train(
                     model=job.evaluation.build(task.model),
                     result=result,
                     dataset=dataset,
+                    tests_on_valid=dataset.test is task.valid,
                     transform=job.build_test_transform(dataset),
                     random_seed=job.training.seed if job.is_tutorial else None,
                     batch_size=config.eval_batch_size,

@@ -62,6 +62,7 @@ def write(path, names, *, mistakes=True, **changes):
     maps = generator.random((4, 8, 8))
     report = {
         "weights": "last epoch (10)",
+        "tests_on_valid": False,
         "best_checkpoint": {
             "epoch": 9,
             "step": 180,

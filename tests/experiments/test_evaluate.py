@@ -104,6 +104,7 @@ def evaluate_two(folder, *, model=None, dataset=None, sinks=(), best_step=4, sta
             None,
         ),
         dataset=dataset or make_dataset(),
+        tests_on_valid=False,
         transform=Transform(source=(8, 8), resize=8, crop=8, mean=(0.3,), std=(0.4,)),
         random_seed=None,
         batch_size=40,

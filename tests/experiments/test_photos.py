@@ -98,6 +98,49 @@ def test_without_the_image_cache_nothing_is_kept(tmp_path):
     assert not (tmp_path / "data").exists()
 
 
+def write_imagenet(root, **options):
+    """Write images in two parts, as those of ImageNet are: `train/` and `val/`."""
+    write_folder(root / "train", **options)
+    return write_folder(root / "val", per_class=3).parent
+
+
+@pytest.mark.parametrize("stream", ["always", "never"])
+def test_of_two_parts_the_second_is_for_the_test_too(tmp_path, stream, capsys):
+    root = write_imagenet(tmp_path / "photos")
+    built = build(root, stream=stream, image_cache=False)
+    assert built.dataset.test is built.task.valid
+    assert (len(built.task.train), len(built.task.valid)) == (24, 6)
+    said = capsys.readouterr().err
+    assert ("6 valid and test" if stream == "always" else "test: 6 images, those of valid") in said
+    built = build(root, stream=stream, test_part="split", image_cache=False)
+    assert [len(part) for part in (built.task.train, built.task.valid, built.dataset.test)] == [
+        *(22, 6, 2)
+    ]
+
+
+def test_a_test_part_of_its_own_is_taken(tmp_path):
+    root = write_imagenet(tmp_path / "photos")
+    write_folder(root / "test", per_class=4)
+    for stream in ("always", "never"):
+        built = build(root, stream=stream, image_cache=False)
+        assert [len(part) for part in (built.task.train, built.task.valid, built.dataset.test)] == [
+            *(24, 6, 8)
+        ]
+
+
+@pytest.mark.parametrize("stream", ["always", "never"])
+def test_the_report_says_that_it_is_of_the_validation_images(tmp_path, stream, capsys):
+    write_imagenet(tmp_path / "photos")
+    arguments = [*OPTIONS, "--data-dir", "photos", "--stream", stream]
+    assert cifar_resnet34.main(arguments, create_model=create_small_model) == 0
+    said = "The test images are the validation images, by which the best epoch was chosen"
+    assert said in capsys.readouterr().out
+    assert said in (tmp_path / "run" / "report.html").read_text()
+    report = json.loads((tmp_path / "run" / "report.json").read_text())
+    assert report["tests_on_valid"] is True
+    assert report["test_accuracy"] == pytest.approx(report["valid_accuracy"][-1])
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

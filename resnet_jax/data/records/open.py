@@ -10,7 +10,7 @@ from typing import NamedTuple
 from ...storage import expand_user, printable
 from ..base import DatasetError
 from ..sources.folder_layout import find_layout
-from ..sources.held_out import divide
+from ..sources.held_out import MissingTest, divide
 from ..sources.part_names import part_of
 from .array_record import open_array_records
 from .base import Divided, Records
@@ -66,7 +66,13 @@ A folder without such files is one of image files.
 """
 
 
-def open_records(root: Path, *, fraction: float = 0.1, seed: int = 123) -> RecordSet:
+def open_records(
+    root: Path,
+    *,
+    fraction: float = 0.1,
+    seed: int = 123,
+    missing_test: MissingTest = "split",
+) -> RecordSet:
     """Open a folder of image files, or of files that images are packed into.
 
     The kind is that of the first row of `PACKED_SOURCES` that the folder, its folder `data`, or a
@@ -78,6 +84,8 @@ def open_records(root: Path, *, fraction: float = 0.1, seed: int = 123) -> Recor
         root: the folder.
         fraction: share of each class that a missing part gets; above 0 and below 1/2.
         seed: seed of the split, `0 <= seed < 2**32`.
+        missing_test: `"valid"` takes the validation part, if there is one, for a missing `test`,
+            as the same object.
 
     Raises:
         DatasetError: if it has another layout, or cannot be read.
@@ -88,15 +96,17 @@ def open_records(root: Path, *, fraction: float = 0.1, seed: int = 123) -> Recor
     if packed is not None:
         open_source, found = packed
         divided = open_source(root, found)
-        return RecordSet(divided.class_names, **complete(divided, fraction, seed))
+        return RecordSet(divided.class_names, **complete(divided, fraction, seed, missing_test))
     layout = find_layout(root)
-    parts = divide(layout, fraction, seed)
+    parts = divide(layout, fraction, seed, missing_test)
     try:
-        records = {
+        records: dict[str, Records] = {
             part: FileRecords(root, files.paths, files.labels) for part, files in parts.items()
         }
     except OSError as error:
         raise DatasetError(f"`data_dir` (={printable(str(root))}): {error}") from error
+    if parts["test"] is parts["valid"]:
+        records["test"] = records["valid"]
     return RecordSet(layout.class_names, **records)
 
 

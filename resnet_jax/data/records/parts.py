@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from ..base import DatasetError
-from ..sources.held_out import hold_out
+from ..sources.held_out import MissingTest, hold_out
 from ..sources.part_names import part_of
 from .base import Divided, Records, Selected
 
@@ -41,18 +41,24 @@ def by_part(root: Path, files: Iterable[Path]) -> dict[str, list[Path]]:
     return found
 
 
-def complete(divided: Divided, fraction: float, seed: int) -> Mapping[str, Records]:
+def complete(
+    divided: Divided, fraction: float, seed: int, missing_test: MissingTest = "split"
+) -> Mapping[str, Records]:
     """Return all three parts; split missing ones off the training images, the test's first.
 
     Args:
         divided: the parts that there are.
         fraction: share of each class that a missing part gets.
         seed: seed of NumPy's legacy generator.
+        missing_test: what becomes of a missing test part; `"valid"` makes it the same object as
+            the validation part.
 
     Raises:
         DatasetError: if a class has too few images.
     """
     parts = dict(divided.parts)
+    if missing_test == "valid" and "valid" in parts:
+        parts.setdefault("test", parts["valid"])
     train, kept = parts["train"], np.arange(len(parts["train"]))
     for part in ("test", "valid"):
         if part not in parts:

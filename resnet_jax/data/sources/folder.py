@@ -18,7 +18,7 @@ from .decoding_key import decoding_key
 from .folder_facts import FolderFacts
 from .folder_layout import find_layout
 from .folder_reading import read_parts
-from .held_out import Files, divide
+from .held_out import Files, MissingTest, divide
 from .part_names import PARTS
 
 _BLOCK = 1 << 16
@@ -50,6 +50,7 @@ def load_image_folder(
     transform: ImageTransform | None = None,
     max_pixels: int = MAX_PIXELS,
     keep_in: Path | None = None,
+    missing_test: MissingTest = "split",
     on_found: Callable[[FolderFacts], None] = lambda facts: None,
 ) -> ImageFolder:
     """Read `root/<class>/*.png` or `root/<part>/<class>/*.png` into memory.
@@ -77,6 +78,8 @@ def load_image_folder(
             as no name, size or time of change of the files differs, nor anything else that changes
             pixels, Pillow's release among them, they are then read from there, and no image file
             is opened; they are read-only. None decodes the files and keeps nothing.
+        missing_test: `"valid"` takes the validation part, if there is one, for a missing `test`,
+            as the same object.
         on_found: is called with what was found before any file is opened; an error that it raises
             ends the loading.
 
@@ -92,7 +95,10 @@ def load_image_folder(
     if transform is not None and transform.resize != side:
         raise ValueError(f"`side` (={side}) must be the `resize` of `transform`, {transform}")
     root = expand_user(root)
-    names, parts = _find(root, fraction, seed, on_found)
+    layout = find_layout(root)
+    names, parts = layout.class_names, divide(layout, fraction, seed, missing_test)
+    on_found(FolderFacts.of(root, layout, parts))
+    del layout  # All paths once more.
     sizes: _Sizes = {"side": side, "channels": channels, "max_pixels": max_pixels}
 
     def decode() -> Decoded:
@@ -107,6 +113,8 @@ def load_image_folder(
         part: Arrays(decoded.arrays[f"{part}_images"], decoded.arrays[f"{part}_labels"])
         for part in PARTS
     }
+    if parts["test"] is parts["valid"]:
+        arrays["test"] = arrays["valid"]
     mean, std = map(tuple, decoded.arrays["statistics"].tolist())
     digests = {name: digest for name, digest in decoded.digests.items() if name != "statistics"}
     dataset = Dataset(
@@ -119,16 +127,6 @@ def load_image_folder(
         fingerprint=combined_digest("\n".join(("folder", *names)), digests),
     )
     return ImageFolder(dataset, arrays["valid"], decoded.note)
-
-
-def _find(
-    root: Path, fraction: float, seed: int, on_found: Callable[[FolderFacts], None]
-) -> tuple[tuple[str, ...], dict[str, Files]]:
-    """Return the names of the classes and the files of each part; keep nothing else in memory."""
-    layout = find_layout(root)
-    parts = divide(layout, fraction, seed)
-    on_found(FolderFacts.of(root, layout, parts))
-    return layout.class_names, parts
 
 
 class _Sizes(TypedDict):

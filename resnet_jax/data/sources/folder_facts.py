@@ -24,6 +24,7 @@ class FolderFacts(NamedTuple):
         class_names: names in label order.
         counts: by part (`train`, `valid`, `test`) the number of images of each class.
         split_off: the parts without a folder of their own, which the training images gave.
+        tests_on_valid: whether the validation images are the test images, too.
         passed_over: what is no part of the data set, in one line; empty if there is nothing.
     """
 
@@ -31,6 +32,7 @@ class FolderFacts(NamedTuple):
     class_names: tuple[str, ...]
     counts: Mapping[str, tuple[int, ...]]
     split_off: tuple[str, ...]
+    tests_on_valid: bool
     passed_over: str
 
     @classmethod
@@ -42,7 +44,10 @@ class FolderFacts(NamedTuple):
             layout: what was found in it.
             parts: the files of each part.
         """
-        names = layout.class_names
+        names, tests_on_valid = layout.class_names, parts["test"] is parts["valid"]
+        split_off = [part for part in parts if part not in layout.files]
+        if tests_on_valid:
+            split_off.remove("test")
         return cls(
             root,
             names,
@@ -50,7 +55,8 @@ class FolderFacts(NamedTuple):
                 part: tuple(np.bincount(files.labels, minlength=len(names)).tolist())
                 for part, files in parts.items()
             },
-            tuple(part for part in parts if part not in layout.files),
+            tuple(split_off),
+            tests_on_valid,
             summarise(layout.passed_over),
         )
 
@@ -66,6 +72,8 @@ class FolderFacts(NamedTuple):
         """Return a line on a part: its images, where they are from, and those of each class."""
         counts = self.counts[part]
         origin = ", split off the training images" if part in self.split_off else ""
+        if part == "test" and self.tests_on_valid:
+            origin = ", those of valid"
         pairs = zip(self.class_names, counts, strict=True)
         by_class = _some(f"{printable_name(name)} {count:,}" for name, count in pairs)
         plural = "s" * (sum(counts) != 1)

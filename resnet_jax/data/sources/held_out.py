@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 
 from ...storage import printable_name
 from ..base import DatasetError
 from .folder_layout import Layout
+
+MissingTest = Literal["split", "valid"]
+"""What becomes of a missing test part: `"split"` splits it off the training images, `"valid"` takes
+the validation part where there is one, so that all training images are trained on."""
 
 
 class Files(NamedTuple):
@@ -28,13 +32,17 @@ class Files(NamedTuple):
         return Files([self.paths[position] for position in positions], self.labels[positions])
 
 
-def divide(layout: Layout, fraction: float, seed: int) -> dict[str, Files]:
+def divide(
+    layout: Layout, fraction: float, seed: int, missing_test: MissingTest = "split"
+) -> dict[str, Files]:
     """Return the files of all three parts; split missing ones off the training images.
 
     Args:
         layout: the files of each class in each part that has a folder.
         fraction: share of each class that a missing part gets.
         seed: seed of NumPy's legacy generator.
+        missing_test: what becomes of a missing test part; `"valid"` makes it the same object as
+            the validation part.
 
     Raises:
         DatasetError: if a class has too few images.
@@ -48,6 +56,8 @@ def divide(layout: Layout, fraction: float, seed: int) -> dict[str, Files]:
         ]
         labels = np.array([label for _, label in examples], np.int32)
         parts[part] = Files([path for path, _ in examples], labels)
+    if missing_test == "valid" and "valid" in parts:
+        parts.setdefault("test", parts["valid"])
     for part in ("test", "valid"):
         if part not in parts:
             train = parts["train"]
