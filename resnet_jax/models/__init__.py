@@ -16,23 +16,48 @@ from .blocks import BasicBlock, Block, Bottleneck, ResidualBlock
 from .freezing import STAGES, freeze_batch_norm, stage_of, stages_up_to
 from .layers import Activation, BatchNorm, Conv, Dense, GroupNorm, NormLayer
 from .options import ResNetOptions, Variant
+from .preactivation import PreactivationBasicBlock, PreactivationBlock, PreactivationBottleneck
 from .resnet import ResNet
-from .shortcuts import SHORTCUTS, AverageDownsample, Downsample, Shortcut
-from .stems import STEMS, ConvStem, DeepStem, PooledStem, Stem
+from .shortcuts import (
+    SHORTCUTS,
+    AverageDownsample,
+    ConvDownsample,
+    Downsample,
+    PadDownsample,
+    Shortcut,
+)
+from .stems import STEMS, ConvStem, DeepStem, PooledStem, PreactivationStem, Stem
 from .timm_options import options_from_timm
 from .torch_names import WeightsError, image_channels
 from .torch_weights import from_torch, to_torch
 from .variants import (
     VARIANTS,
     create_model,
+    preact_resnet18,
+    preact_resnet34,
+    preact_resnet50,
+    preact_resnet110,
+    preact_resnet164,
     resnet18,
+    resnet20,
+    resnet32,
     resnet34,
+    resnet44,
     resnet50,
+    resnet56,
     resnet101,
+    resnet110,
     resnet152,
+    resnext29_2x64d,
+    resnext29_4x64d,
+    resnext29_8x64d,
+    resnext29_32x4d,
     resnext50_32x4d,
     resnext101_32x8d,
     resnext101_64x4d,
+    wide_resnet16_8,
+    wide_resnet28_10,
+    wide_resnet40_4,
     wide_resnet50_2,
     wide_resnet101_2,
 )
@@ -56,6 +81,7 @@ __all__ = [
     "BlurPool",
     "Bottleneck",
     "Conv",
+    "ConvDownsample",
     "ConvStem",
     "DeepStem",
     "Dense",
@@ -63,7 +89,12 @@ __all__ = [
     "EfficientChannelAttention",
     "GroupNorm",
     "NormLayer",
+    "PadDownsample",
     "PooledStem",
+    "PreactivationBasicBlock",
+    "PreactivationBlock",
+    "PreactivationBottleneck",
+    "PreactivationStem",
     "ResNet",
     "ResNetOptions",
     "ResidualBlock",
@@ -78,11 +109,25 @@ __all__ = [
     "image_channels",
     "load_weights",
     "options_from_timm",
+    "preact_resnet18",
+    "preact_resnet34",
+    "preact_resnet50",
+    "preact_resnet110",
+    "preact_resnet164",
     "resnet18",
+    "resnet20",
+    "resnet32",
     "resnet34",
+    "resnet44",
     "resnet50",
+    "resnet56",
     "resnet101",
+    "resnet110",
     "resnet152",
+    "resnext29_2x64d",
+    "resnext29_4x64d",
+    "resnext29_8x64d",
+    "resnext29_32x4d",
     "resnext50_32x4d",
     "resnext101_32x8d",
     "resnext101_64x4d",
@@ -90,6 +135,9 @@ __all__ = [
     "stage_of",
     "stages_up_to",
     "to_torch",
+    "wide_resnet16_8",
+    "wide_resnet28_10",
+    "wide_resnet40_4",
     "wide_resnet50_2",
     "wide_resnet101_2",
 ]

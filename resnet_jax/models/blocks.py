@@ -28,8 +28,8 @@ class Block(Protocol):
     `[batch, height / stride, width / stride, planes · expansion]` and raises on construction for
     a field that it does not support. `ResidualBlock` is a base class with these fields and with
     those of the options that a network passes on only where they are given: `act`, `attention`,
-    `anti_alias`, `shortcut`, `reduce_first`, `widths`, and `out_dilation` in the first block of a
-    stage that dilates.
+    `anti_alias`, `shortcut`, `reduce_first`, `widths`, `dropout`, and `out_dilation` in the first
+    block of a stage that dilates.
     """
 
     expansion: int
@@ -56,8 +56,8 @@ class ResidualBlock(nn.Module):
     """Base class of the blocks: their fields, their normalisations and the shortcut.
 
     A subclass sets `expansion` and computes the residual branch in a compact `__call__`. The torch
-    state dict has its layers in the order in which it makes them. It has attention and
-    anti-aliasing where it calls `attend` and `filter`.
+    state dict has its layers in the order in which it makes them. It has attention, anti-aliasing
+    and dropout where it calls `attend`, `filter` and `drop`.
 
     >>> class Plain(ResidualBlock):
     ...     expansion = 1
@@ -83,7 +83,7 @@ class ResidualBlock(nn.Module):
     dilation: int = 1
     """Dilation of the 3×3 convolution."""
     zero_init_residual: bool = False
-    """Whether the scale of the last normalisation starts at zero."""
+    """Whether the residual branch starts at zero."""
     norm_layer: NormLayer = BatchNorm
     """Makes the normalisations."""
     dtype: DTypeLike | None = None
@@ -104,6 +104,8 @@ class ResidualBlock(nn.Module):
     """Output channels of each convolution; None follows from `planes`."""
     out_dilation: int | None = None
     """Dilation of the blocks that follow in the stage; None is `dilation`."""
+    dropout: float = 0.0
+    """Probability in training that a value before the last convolution is zero."""
 
     def make_norm(self, name: str, *, last: bool = False) -> nn.Module:
         """Make a normalisation.
@@ -130,11 +132,21 @@ class ResidualBlock(nn.Module):
         """Stride of the 3×3 convolution: 1 where a low-pass filter takes it over."""
         return 1 if self.filtered else self.stride
 
+    @property
+    def bottleneck_widths(self) -> Sequence[int]:
+        """Output channels of the three convolutions of a bottleneck."""
+        width = int(self.planes * (self.base_width / 64.0)) * self.groups
+        return self.widths or (width // self.reduce_first, width, self.planes * self.expansion)
+
     def filter(self, y: Array) -> Array:
         """Return a map behind the low-pass filter where the block has one, as it is elsewhere."""
         if self.anti_alias is None or not self.filtered:
             return y
         return self.anti_alias(stride=self.stride, name="aa")(y)
+
+    def drop(self, y: Array, train: bool) -> Array:
+        """Return a map with dropout in training; the random numbers are those of `dropout`."""
+        return nn.Dropout(self.dropout)(y, not train) if self.dropout else y
 
     def attend(self, y: Array) -> Array:
         """Return the residual branch behind the attention, if any."""
@@ -143,7 +155,9 @@ class ResidualBlock(nn.Module):
         channels = self.planes * self.expansion
         return self.attention(channels=channels, dtype=self.dtype, name="se")(y)
 
-    def add_shortcut(self, y: Array, x: Array, train: bool) -> Array:
+    def add_shortcut(
+        self, y: Array, x: Array, train: bool, *, activated: Array | None = None
+    ) -> Array:
         """Return the sum of the residual branch and the block's input.
 
         Args:
@@ -152,6 +166,8 @@ class ResidualBlock(nn.Module):
             x: input of the block, `[batch, height, width, in]`. It is added as it is where it has
                 the shape of `y`, and otherwise passes through the shortcut.
             train: passed to the shortcut.
+            activated: what passes through the shortcut instead of `x`, of the same shape: the
+                activated input of a block that begins with an activation.
         """
         features = self.planes * self.expansion if self.widths is None else self.widths[-1]
         if self.stride == 1 and x.shape[-1] == features:
@@ -167,7 +183,30 @@ class ResidualBlock(nn.Module):
             name="downsample",
             **(dilated if out > 1 else {}),
         )
-        return y + downsample(x, train)
+        return y + downsample(x if activated is None else activated, train)
+
+
+def check_basic(block: ResidualBlock, other: str) -> None:
+    """Raise for fields that blocks of two 3×3 convolutions do not have.
+
+    Args:
+        block: the block.
+        other: name of the block that has them.
+
+    Raises:
+        ValueError: if `groups` is not 1 or `base_width` not 64.
+        NotImplementedError: if `dilation` is above 1.
+    """
+    name = type(block).__name__
+    if block.groups != 1 or block.base_width != 64:
+        raise ValueError(
+            f"{name} supports only `groups` (={block.groups}) = 1 and `width_per_group` "
+            f"(={block.base_width}) = 64; use {other} for grouped or wide networks"
+        )
+    if block.dilation > 1:
+        raise NotImplementedError(
+            f"{name} does not support `dilation` (={block.dilation}) > 1; use {other}"
+        )
 
 
 class BasicBlock(ResidualBlock):
@@ -182,15 +221,7 @@ class BasicBlock(ResidualBlock):
     """Output channels, as a multiple of `planes`."""
 
     def __post_init__(self) -> None:
-        if self.groups != 1 or self.base_width != 64:
-            raise ValueError(
-                f"BasicBlock supports only `groups` (={self.groups}) = 1 and `width_per_group` "
-                f"(={self.base_width}) = 64; use Bottleneck for grouped or wide networks"
-            )
-        if self.dilation > 1:
-            raise NotImplementedError(
-                f"BasicBlock does not support `dilation` (={self.dilation}) > 1; use Bottleneck"
-            )
+        check_basic(self, "Bottleneck")
         super().__post_init__()
 
     @nn.compact
@@ -199,7 +230,7 @@ class BasicBlock(ResidualBlock):
         first, features = self.widths or (self.planes // self.reduce_first, self.planes)
         y = Conv(first, 3, self.conv_stride, dtype=self.dtype, name="conv1")(x)
         y = self.act(self.make_norm("bn1")(y, train))
-        y = self.filter(y)
+        y = self.drop(self.filter(y), train)
         y = Conv(features, 3, dtype=self.dtype, name="conv2")(y)
         y = self.make_norm("bn2", last=True)(y, train)
         y = self.attend(y)
@@ -219,12 +250,7 @@ class Bottleneck(ResidualBlock):
     @nn.compact
     def __call__(self, x: Array, train: bool = False) -> Array:
         """Map `[batch, height, width, in]` to `[batch, height', width', 4 · planes]`."""
-        width = int(self.planes * (self.base_width / 64.0)) * self.groups
-        first, width, features = self.widths or (
-            width // self.reduce_first,
-            width,
-            self.planes * self.expansion,
-        )
+        first, width, features = self.bottleneck_widths
         y = Conv(first, 1, dtype=self.dtype, name="conv1")(x)
         y = self.act(self.make_norm("bn1")(y, train))
         y = Conv(
@@ -237,7 +263,7 @@ class Bottleneck(ResidualBlock):
             name="conv2",
         )(y)
         y = self.act(self.make_norm("bn2")(y, train))
-        y = self.filter(y)
+        y = self.drop(self.filter(y), train)
         y = Conv(features, 1, dtype=self.dtype, name="conv3")(y)
         y = self.make_norm("bn3", last=True)(y, train)
         y = self.attend(y)

@@ -10,20 +10,20 @@ from .layers import BatchNorm, GroupNorm
 from .resnet import ResNet
 
 STAGES = ("stem", "layer1", "layer2", "layer3", "layer4", "head")
-"""The stages of a ResNet, from the image to the logits."""
+"""The stages of a ResNet, from the image to the logits; it may end its maps before `layer4`."""
 
 
 def stage_of(name: str) -> str:
     """Return the stage that a module of a ResNet belongs to.
 
     Args:
-        name: name of the module in the network's variables. The blocks and `fc` have fixed names;
-            every other module belongs to the stem.
+        name: name of the module in the network's variables. The blocks, `final_bn` and `fc` have
+            fixed names; every other module belongs to the stem.
 
     >>> [stage_of(name) for name in ("bn1", "layer3_5", "fc")]
     ['stem', 'layer3', 'head']
     """
-    if name == "fc":
+    if name in ("final_bn", "fc"):
         return "head"
     return name.partition("_")[0] if name.startswith("layer") else "stem"
 

@@ -72,6 +72,7 @@ class Conv(nn.Module):
         dilation: spacing of the kernel's taps.
         groups: channel groups; must divide the input's and the output's channels.
         dtype: dtype of the computation; None takes the input's.
+        kernel_init: initialiser of the kernel.
     """
 
     features: int
@@ -80,6 +81,7 @@ class Conv(nn.Module):
     dilation: int = 1
     groups: int = 1
     dtype: DTypeLike | None = None
+    kernel_init: Initializer = kaiming_normal_fan_out
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
@@ -105,7 +107,7 @@ class Conv(nn.Module):
                 )
         size = self.kernel_size
         shape = (size, size, channels // self.groups, self.features)
-        kernel = self.param("kernel", kaiming_normal_fan_out, shape, jnp.float32)
+        kernel = self.param("kernel", self.kernel_init, shape, jnp.float32)
         x, kernel = nn.dtypes.promote_dtype(x, kernel, dtype=self.dtype)
         padding = self.dilation * (size - 1) // 2
         return conv2d(

@@ -20,9 +20,9 @@ class ResNetOptions(TypedDict, total=False):
     """The options of `ResNet` that a factory takes; `ResNet` explains them."""
 
     block: Block | Sequence[Block]
-    """The residual block, or those of the four stages."""
+    """The residual block, or that of each stage."""
     layers: Sequence[int]
-    """Blocks in each of the four stages."""
+    """Blocks in each stage."""
     zero_init_residual: bool
     """Start every residual branch at zero."""
     groups: int
@@ -30,13 +30,13 @@ class ResNetOptions(TypedDict, total=False):
     width_per_group: int
     """Channels per group at 64 planes."""
     replace_stride_with_dilation: Sequence[bool] | None
-    """For stages 2, 3, 4: dilate instead of striding."""
+    """For each stage but the first: dilate instead of striding."""
     norm_layer: NormLayer | None
     """Makes the normalisations."""
     stem: str | Stem
     """A name in `STEMS`, or what makes another stem."""
     base_planes: int | Sequence[int]
-    """Planes of the first stage, doubled in each further one; or of all four."""
+    """Planes of the first stage, doubled in each further one; or of every stage."""
     dtype: DTypeLike | None
     """Dtype of the computation."""
     axis_name: str | None
@@ -55,6 +55,10 @@ class ResNetOptions(TypedDict, total=False):
     """Divisor of the output channels of each block's first convolution."""
     widths: Sequence[Sequence[Sequence[int]]] | None
     """Output channels of every convolution, by stage and block."""
+    dropout: float
+    """Probability in training that a value before a block's last convolution is zero."""
+    final_norm: bool
+    """Normalise and activate the output of the last stage."""
     name: str | None
     """The module's name within another module."""
 
@@ -64,16 +68,18 @@ class Variant:
     """A row of the table.
 
     Attributes:
-        block: the residual block, or those of the four stages.
-        layers: blocks in each of the four stages.
-        parameters: trainable parameters at 1000 classes.
+        block: the residual block, or that of each stage.
+        layers: blocks in each stage.
+        parameters: trainable parameters with `num_classes`.
         options: what else differs from the defaults of `ResNet`.
+        num_classes: size of the logits where none is given.
     """
 
     block: Block | Sequence[Block]
-    layers: tuple[int, int, int, int]
+    layers: tuple[int, ...]
     parameters: int
     options: ResNetOptions = field(default_factory=ResNetOptions)
+    num_classes: int = 1000
 
     @property
     def groups(self) -> int:

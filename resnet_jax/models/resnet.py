@@ -1,4 +1,4 @@
-"""The network: stem, four stages of residual blocks, pooled head; stage features by name."""
+"""The network: stem, stages of residual blocks, pooled head; stage features by name."""
 
 from __future__ import annotations
 
@@ -25,20 +25,21 @@ class ResNet(nn.Module):
 
     Attributes:
         block: the residual block: `BasicBlock`, `Bottleneck`, or a class with the interface of
-            `Block`; or four of them, one a stage.
-        layers: blocks in each of the four stages.
+            `Block`; or several of them, one a stage.
+        layers: blocks in each of the stages, of which there are one to four.
         num_classes: size of the logits, at least 1.
         zero_init_residual: start every residual branch at zero (Goyal et al. 2017,
-            https://arxiv.org/abs/1706.02677), by the scale of its last normalisation.
+            https://arxiv.org/abs/1706.02677), by the scale of its last normalisation, or the last
+            kernel of a pre-activated one.
         groups: channel groups of the 3×3 convolutions (`Bottleneck` only).
         width_per_group: channels per group at 64 planes (`Bottleneck` only).
-        replace_stride_with_dilation: for stages 2, 3, 4: dilate instead of striding
+        replace_stride_with_dilation: for each stage but the first: dilate instead of striding
             (`Bottleneck` only).
         norm_layer: makes the normalisations; None is `BatchNorm`. See `NormLayer`.
         stem: a name in `STEMS` (`"imagenet"` is 7×7/2 and a 3×3/2 max-pool, `"cifar"` is 3×3/1
             and no pool, `"deep"` three 3×3 convolutions and the max-pool), or what makes another
             one; see `Stem`.
-        base_planes: planes of the first stage, doubled in each further one; or of all four.
+        base_planes: planes of the first stage, doubled in each further one; or of every stage.
         dtype: dtype of the computation; None takes the input's. Parameters, statistics, the
             pooled vector and the logits are float32 at least.
         axis_name: the mapped axis (`pmap`, `shard_map`) that BatchNorm shares its statistics
@@ -52,6 +53,11 @@ class ResNet(nn.Module):
         reduce_first: divisor of the output channels of each block's first convolution.
         widths: for each stage and block the output channels of its convolutions, as in a network
             pruned channel by channel; None follows from `base_planes`.
+        dropout: probability in training that a value before a block's last convolution is zero
+            (Zagoruyko and Komodakis 2016, https://arxiv.org/abs/1605.07146); above 0 training
+            needs random numbers, `rngs={"dropout": key}`.
+        final_norm: normalise and activate the output of the last stage before it is pooled, as
+            pre-activated networks do.
 
     Raises:
         ValueError: on construction, for an option out of range.
@@ -91,21 +97,29 @@ class ResNet(nn.Module):
     act: Activation | None = None
     reduce_first: int = 1
     widths: Sequence[Sequence[Sequence[int]]] | None = None
+    dropout: float = 0.0
+    final_norm: bool = False
 
     def __post_init__(self) -> None:
-        if len(self.layers) != 4 or any(count < 1 for count in self.layers):
-            raise ValueError(f"`layers` (={self.layers}) must be four numbers of at least 1")
+        stages = len(self.layers)
+        if not 1 <= stages <= 4 or any(count < 1 for count in self.layers):
+            raise ValueError(f"`layers` (={self.layers}) must be one to four numbers of at least 1")
         for name in ("num_classes", "groups", "width_per_group", "reduce_first"):
             if getattr(self, name) < 1:
                 raise ValueError(f"`{name}` (={getattr(self, name)}) must be at least 1")
-        planes = _planes(self.base_planes)
-        if len(planes) != 4 or min(planes) < 1:
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"`dropout` (={self.dropout}) must be at least 0 and below 1")
+        planes = _planes(self.base_planes, stages)
+        if len(planes) != stages or min(planes) < 1:
             raise ValueError(
-                f"`base_planes` (={self.base_planes}) must be at least 1, or four such numbers"
+                f"`base_planes` (={self.base_planes}) must be at least 1, or {stages} such "
+                "numbers, one a stage"
             )
-        blocks = _blocks(self.block)
-        if len(blocks) != 4:
-            raise ValueError(f"`block` (={self.block}) must be one block or four, one a stage")
+        blocks = _blocks(self.block, stages)
+        if len(blocks) != stages:
+            raise ValueError(
+                f"`block` (={self.block}) must be one block or {stages} of them, one a stage"
+            )
         widths = self.widths
         if widths is not None and [len(stage) for stage in widths] != list(self.layers):
             raise ValueError(
@@ -113,10 +127,10 @@ class ResNet(nn.Module):
                 f"of {[len(stage) for stage in widths]}"
             )
         replace = self.replace_stride_with_dilation
-        if replace is not None and len(replace) != 3:
+        if replace is not None and len(replace) != stages - 1:
             raise ValueError(
-                f"`replace_stride_with_dilation` (={replace}) must be None or have 3 entries, "
-                "for stages 2, 3 and 4"
+                f"`replace_stride_with_dilation` (={replace}) must be None or have {stages - 1} "
+                "entries, one for each stage but the first"
             )
         choose("stem", self.stem, STEMS)
         # A block that cannot have these options says so now, not when it is first applied.
@@ -135,7 +149,8 @@ class ResNet(nn.Module):
     def setup(self) -> None:
         """Make the layers under torchvision's names."""
         norm_layer: NormLayer = BatchNorm if self.norm_layer is None else self.norm_layer
-        planes = _planes(self.base_planes)
+        stages = len(self.layers)
+        planes = _planes(self.base_planes, stages)
         options = _block_options(self)
         shared = {name: options[name] for name in ("act", "anti_alias") if name in options}
         self.stem_module = choose("stem", self.stem, STEMS)(
@@ -147,8 +162,8 @@ class ResNet(nn.Module):
         )
         # torchvision has `conv1` and `bn1` beside the stages, without a level for the stem.
         nn.share_scope(self, self.stem_module)
-        blocks = _blocks(self.block)
-        replace = self.replace_stride_with_dilation or (False, False, False)
+        blocks = _blocks(self.block, stages)
+        replace = self.replace_stride_with_dilation or (False,) * (stages - 1)
         dilation = 1
         for stage, (count, dilate) in enumerate(
             zip(self.layers, (False, *replace), strict=True), start=1
@@ -178,6 +193,10 @@ class ResNet(nn.Module):
                     **({"out_dilation": dilation} if first_dilates else {}),
                 )
                 setattr(self, f"layer{stage}_{index}", module)
+        if self.final_norm:
+            self.final_bn = norm_layer(
+                scale_init=nn.initializers.ones, dtype=self.dtype, axis_name=self.axis_name
+            )
         self.fc = Dense(self.num_classes)
 
     @nn.nowrap
@@ -187,15 +206,16 @@ class ResNet(nn.Module):
             return super().tabulate(*args, **options)
 
     def features(self, x: Array, train: bool = False) -> dict[str, Array]:
-        """Return the maps of the stem and the four stages, and their pooled vector.
+        """Return the maps of the stem and the stages, and the pooled vector of the last one.
 
         Args:
             x: images `[batch, height, width, channels]`, floating point, normalised.
             train: normalise with the batch's statistics.
 
         Returns:
-            `stem` (after its pool), `layer1` … `layer4`: `[batch, height', width',
-            channels]`; `pooled`: `[batch, channels]`, the mean of `layer4` over space.
+            `stem` (after its pool), `layer1`, `layer2`, …: `[batch, height', width', channels]`;
+            `pooled`: `[batch, channels]`, the mean of the last stage over space, with `final_norm`
+            of the normalised and activated one.
 
         Raises:
             ValueError: if `x` does not have four axes.
@@ -218,6 +238,8 @@ class ResNet(nn.Module):
             for index in range(count):
                 x = getattr(self, f"layer{stage}_{index}")(x, train)
             maps[f"layer{stage}"] = x
+        if self.final_norm:
+            x = (nn.relu if self.act is None else self.act)(self.final_bn(x, train))
         maps["pooled"] = x.mean((1, 2), dtype=jnp.promote_types(x.dtype, jnp.float32))
         return maps
 
@@ -227,21 +249,21 @@ class ResNet(nn.Module):
         Args:
             x: the images, floating point, normalised.
             train: normalise with the batch's statistics, and update the running ones (which needs
-                `mutable=["batch_stats"]` in `apply`).
+                `mutable=["batch_stats"]` in `apply`) and drop values, with `dropout`.
         """
         return self.fc(self.features(x, train)["pooled"])
 
 
-def _blocks(block: Block | Sequence[Block]) -> Sequence[Block]:
+def _blocks(block: Block | Sequence[Block], stages: int) -> Sequence[Block]:
     """Return the block of each stage."""
-    return block if isinstance(block, Sequence) else (block,) * 4
+    return block if isinstance(block, Sequence) else (block,) * stages
 
 
-def _planes(base_planes: int | Sequence[int]) -> Sequence[int]:
+def _planes(base_planes: int | Sequence[int], stages: int) -> Sequence[int]:
     """Return the planes of each stage."""
     if isinstance(base_planes, Sequence):
         return base_planes
-    return [base_planes * 2**stage for stage in range(4)]
+    return [base_planes * 2**stage for stage in range(stages)]
 
 
 def _block_options(model: ResNet) -> dict[str, Any]:
@@ -258,4 +280,6 @@ def _block_options(model: ResNet) -> dict[str, Any]:
         options["act"] = model.act
     if model.reduce_first != 1:
         options["reduce_first"] = model.reduce_first
+    if model.dropout:
+        options["dropout"] = model.dropout
     return options

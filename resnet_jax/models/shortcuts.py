@@ -130,7 +130,85 @@ class AverageDownsample(nn.Module):
         return norm(x, train)
 
 
+class ConvDownsample(nn.Module):
+    """A 1×1 convolution without normalisation, the projection of pre-activated blocks.
+
+    Attributes:
+        features: output channels.
+        stride: stride of the convolution.
+        norm_layer: accepted without effect.
+        dtype: dtype of the computation; None takes the input's.
+        axis_name: accepted without effect.
+        dilation: accepted without effect.
+        out_dilation: accepted without effect.
+
+    References:
+        He et al. 2016, https://arxiv.org/abs/1603.05027
+    """
+
+    features: int
+    stride: int = 1
+    norm_layer: NormLayer = BatchNorm
+    dtype: DTypeLike | None = None
+    axis_name: str | None = None
+    dilation: int = 1
+    out_dilation: int = 1
+
+    @nn.compact
+    def __call__(self, x: Array, train: bool = False) -> Array:
+        """Map `[batch, height, width, in]` to `[batch, height', width', features]`."""
+        return Conv(self.features, 1, self.stride, dtype=self.dtype, name="conv")(x)
+
+
+class PadDownsample(nn.Module):
+    """The shortcut without parameters: every `stride`-th pixel, and zeros in the new channels.
+
+    Half of the new channels lie before those of the input and half after them; of an odd number
+    the last one is after them.
+
+    Attributes:
+        features: output channels.
+        stride: distance of the pixels that are kept.
+        norm_layer: accepted without effect.
+        dtype: dtype of the output; None takes the input's.
+        axis_name: accepted without effect.
+        dilation: accepted without effect.
+        out_dilation: accepted without effect.
+
+    References:
+        He et al. 2015, https://arxiv.org/abs/1512.03385 (option A)
+    """
+
+    features: int
+    stride: int = 1
+    norm_layer: NormLayer = BatchNorm
+    dtype: DTypeLike | None = None
+    axis_name: str | None = None
+    dilation: int = 1
+    out_dilation: int = 1
+
+    def __call__(self, x: Array, train: bool = False) -> Array:
+        """Map `[batch, height, width, in]` to `[batch, height', width', features]`.
+
+        Raises:
+            ValueError: if there are more input than output channels.
+        """
+        more = self.features - x.shape[-1]
+        if more < 0:
+            raise ValueError(
+                f"the shortcut 'pad' adds channels, but the block has {self.features} of them and "
+                f"its input {x.shape[-1]}; use another `shortcut`, such as 'projection'"
+            )
+        x = x[:, :: self.stride, :: self.stride].astype(self.dtype or x.dtype)
+        return jnp.pad(x, ((0, 0), (0, 0), (0, 0), (more // 2, more - more // 2)))
+
+
 SHORTCUTS: Mapping[str, Shortcut] = MappingProxyType(
-    {"projection": Downsample, "average": AverageDownsample}
+    {
+        "projection": Downsample,
+        "average": AverageDownsample,
+        "conv": ConvDownsample,
+        "pad": PadDownsample,
+    }
 )
 """Every shortcut that `ResNet.shortcut` knows by name."""

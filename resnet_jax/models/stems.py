@@ -178,12 +178,45 @@ class DeepStem(PooledStem):
         return self.finish(x, train)
 
 
+class PreactivationStem(nn.Module):
+    """One convolution alone: the blocks that follow begin with normalisation and activation.
+
+    Attributes:
+        planes: planes of the network's first stage.
+        width: output channels; None is `planes`.
+        kernel_size: side of the convolution's kernel, in pixels.
+        stride: stride of the convolution.
+        norm_layer: accepted without effect.
+        dtype: dtype of the computation; None takes the input's.
+        axis_name: accepted without effect.
+        act: accepted without effect.
+        anti_alias: accepted without effect, as the stem has no pool.
+    """
+
+    planes: int
+    width: int | None = None
+    kernel_size: int = 3
+    stride: int = 1
+    norm_layer: NormLayer = BatchNorm
+    dtype: DTypeLike | None = None
+    axis_name: str | None = None
+    act: Activation = nn.relu
+    anti_alias: AntiAlias | None = None
+
+    @nn.compact
+    def __call__(self, x: Array, train: bool = False) -> Array:
+        """Map `[batch, height, width, channels]` to `[batch, height', width', width]`."""
+        width = self.planes if self.width is None else self.width
+        return Conv(width, self.kernel_size, self.stride, dtype=self.dtype, name="conv1")(x)
+
+
 STEMS: Mapping[str, Stem] = MappingProxyType(
     {
         "imagenet": ConvStem,
         "cifar": partial(ConvStem, kernel_size=3, stride=1, pool=None),
         "deep": DeepStem,
         "deep_tiered": partial(DeepStem, tiered=True),
+        "cifar_preact": PreactivationStem,
     }
 )
 """Every stem that `ResNet.stem` knows by name."""

@@ -45,14 +45,15 @@ def from_torch(
 ) -> Variables:
     """Return the variables of `model` that a torch state dict holds.
 
-    The names are torchvision's, or those of a ResNet in transformers; `down_sample` is read as
-    `downsample`. The state dict may be an entry of a training's checkpoint, and its names may have
-    a prefix, as DistributedDataParallel (`module.`), torch.compile (`_orig_mod.`), Lightning
-    (`model.`), a backbone (`backbone.`) or MoCo (`module.encoder_q.`) gives them. The entry and
-    the prefix under which most names are the model's are taken; where an average of the weights
-    (`state_dict_ema`, `model_ema`, …) or a slow copy (`teacher.`, `encoder_k.`) lies beside the
-    plain network, the plain one is. The logger `resnet_jax` says at level INFO what was taken and
-    what was passed over.
+    The names are torchvision's, those of a ResNet in transformers, or those of the repositories in
+    `repository_names` that train on CIFAR; `down_sample` is read as `downsample`. The state dict
+    may be an entry of a training's checkpoint, and its names may have a prefix, as
+    DistributedDataParallel (`module.`), torch.compile (`_orig_mod.`), Lightning (`model.`), a
+    backbone (`backbone.`) or MoCo (`module.encoder_q.`) gives them. The entry and the prefix under
+    which most names are the model's are taken; where an average of the weights (`state_dict_ema`,
+    `model_ema`, …) or a slow copy (`teacher.`, `encoder_k.`) lies beside the plain network, the
+    plain one is. The logger `resnet_jax` says at level INFO what was taken and what was passed
+    over.
 
     The image's channels are those of the first kernel, `conv1.weight` in torchvision's networks.
     `num_batches_tracked` is optional and ignored: with a fixed momentum torch does not use it
@@ -202,6 +203,8 @@ def fill(
     misfit.find_not_finite(given, expected)
     if {"fc.weight", "fc.bias"} & {*misfit.missing, *misfit.notes.get("wrong shape", ())}:
         misfit.advice = 'head="reinit" starts a new `fc`'
+    elif misfit.unexpected and all(".downsample." in name for name in misfit.unexpected):
+        misfit.advice = 'shortcut="projection" makes a network with convolutions in its shortcuts'
     misfit.raise_if_any("the state dict does not fit the model")
 
     flat = {

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .misfit import shown_name
+from .repository_names import from_repository
 from .torch_names import WeightsError, canonical
 from .transformers_names import are_of_transformers, from_transformers
 
@@ -79,7 +80,7 @@ def find_network(
             hold such a network.
     """
     entries = dict(_entries(_entry(checkpoint, key), "" if key is None else key))
-    names = {entry: _translated(tree) for entry, tree in entries.items()}
+    names = {entry: _translated(tree, expected) for entry, tree in entries.items()}
     counts: dict[_Place, int] = {}
     for entry, known in names.items():
         for found, count in _prefixes(known.values(), set(expected), prefix).items():
@@ -130,12 +131,12 @@ def _entries(tree: Mapping[Any, Any], path: str) -> Iterator[tuple[str, Mapping[
         level = inner
 
 
-def _translated(tree: Mapping[Any, Any]) -> dict[Any, str]:
+def _translated(tree: Mapping[Any, Any], expected: Collection[str]) -> dict[Any, str]:
     """Return torchvision's name for each key, with the wrapper's prefix."""
     names = {key: key if isinstance(key, str) else repr(key) for key in tree}
     if are_of_transformers(names.values()):
         return {key: from_transformers(name) for key, name in names.items()}
-    return names
+    return dict(zip(names, from_repository(names.values(), expected), strict=True))
 
 
 def _prefixes(

@@ -153,10 +153,16 @@ def test_one_class_and_one_channel_and_one_pixel():
     ("options", "message"),
     [
         ({"num_classes": 0}, r"`num_classes` \(=0\) must be at least 1"),
-        ({"base_planes": 0}, r"`base_planes` \(=0\) must be at least 1, or four"),
+        ({"base_planes": 0}, r"`base_planes` \(=0\) must be at least 1, or 4 such"),
+        ({"base_planes": (8, 8, 8)}, r"`base_planes` \(=\(8, 8, 8\)\) must .* or 4 such"),
+        ({"dropout": 1.0}, r"`dropout` \(=1.0\) must be at least 0 and below 1"),
+        ({"dropout": float("nan")}, r"`dropout` \(=nan\) must be at least 0 and below 1"),
         ({"stem": "imagenette"}, r"`stem` \(='imagenette'\) must be one of imagenet, cifar, deep"),
         ({"stem": None}, r"`stem` \(=None\) must be one of imagenet, cifar, deep"),
-        ({"replace_stride_with_dilation": (True, False)}, r"must be None or have 3 entries"),
+        (
+            {"replace_stride_with_dilation": (True, False)},
+            r"must be None or have 3 entries, one for",
+        ),
         ({"groups": 2}, r"BasicBlock supports only `groups` \(=2\) = 1"),
         ({"width_per_group": 128}, r"`width_per_group` \(=128\) = 64"),
     ],
@@ -166,9 +172,19 @@ def test_bad_options(options, message):
         tiny(**options)
 
 
-def test_bad_layers():
-    with pytest.raises(ValueError, match=r"`layers` \(=\(1, 1, 1\)\) must be four numbers"):
-        rj.ResNet(rj.BasicBlock, (1, 1, 1))
+@pytest.mark.parametrize("layers", [(), (1, 0, 1), (1, 1, 1, 1, 1)])
+def test_bad_layers(layers):
+    with pytest.raises(ValueError, match=r"`layers` \(=\(.*\)\) must be one to four numbers"):
+        rj.ResNet(rj.BasicBlock, layers)
+
+
+def test_mistakes_with_fewer_stages():
+    with pytest.raises(ValueError, match=r"\(=\(True, True, True\)\) .* have 1 entries"):
+        rj.ResNet(rj.Bottleneck, (1, 1), replace_stride_with_dilation=(True, True, True))
+    with pytest.raises(ValueError, match=r"`base_planes` .* or 2 such numbers"):
+        rj.ResNet(rj.BasicBlock, (1, 1), base_planes=(8, 8, 8))
+    with pytest.raises(ValueError, match=r"`block` .* one block or 2 of them"):
+        rj.ResNet((rj.BasicBlock,) * 3, (1, 1))
 
 
 def test_dilated_basic_block():

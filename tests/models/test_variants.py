@@ -41,9 +41,11 @@ def test_parameter_count_of_torchvision(name):
 
 @pytest.mark.parametrize("name", rj.VARIANTS)
 def test_parameter_count(name):
-    variables = shapes(rj.create_model(name))
-    assert count(variables["params"]) == rj.VARIANTS[name].parameters
-    assert {stage_of(part) for part in variables["params"]} == set(STAGES)
+    row, variables = rj.VARIANTS[name], shapes(rj.create_model(name))
+    assert variables["params"]["fc"]["bias"].shape == (row.num_classes,)
+    assert count(variables["params"]) == row.parameters
+    stages = {"stem", "head", *(f"layer{stage + 1}" for stage in range(len(row.layers)))}
+    assert {stage_of(part) for part in variables["params"]} == stages <= set(STAGES)
     assert all(leaf.dtype == jnp.float32 for leaf in jax.tree.leaves(variables))
 
 

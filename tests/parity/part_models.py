@@ -5,7 +5,15 @@ from functools import partial
 from flax import linen as nn
 
 import resnet_jax as rj
-from resnet_jax.models import ConvStem, DeepStem, Downsample, SqueezeExcite
+from resnet_jax.models import (
+    ConvStem,
+    DeepStem,
+    Downsample,
+    PreactivationBasicBlock,
+    PreactivationBottleneck,
+    PreactivationStem,
+    SqueezeExcite,
+)
 
 PARTS = {
     "deep stem": {
@@ -55,6 +63,27 @@ PARTS = {
         "shortcut": "average",
         "anti_alias": "blur",
         "replace_stride_with_dilation": (False, True, True),
+    },
+    "option A": {
+        "block": rj.BasicBlock,
+        "layers": (2, 1, 1),
+        "stem": "cifar",
+        "shortcut": "pad",
+        "base_planes": (9, 9, 16),
+    },
+    "pre-activated": {
+        "block": PreactivationBasicBlock,
+        "layers": (1, 2, 1),
+        "stem": partial(PreactivationStem, width=8),
+        "final_norm": True,
+    },
+    "pre-activated bottleneck": {
+        "block": PreactivationBottleneck,
+        "layers": (1, 1),
+        "stem": "cifar_preact",
+        "groups": 2,
+        "width_per_group": 32,
+        "shortcut": "pad",
     },
     "dilated SENet": {
         "block": rj.Bottleneck,

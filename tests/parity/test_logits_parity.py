@@ -103,6 +103,19 @@ def test_parts(kind):
     assert max(differences.values()) <= TOLERANCE, differences
 
 
+CIFAR = [name for name, row in rj.VARIANTS.items() if row.num_classes == 10]
+
+
+@pytest.mark.parametrize("variant", CIFAR)
+def test_variants_for_cifar(variant):
+    """Every block of every variant, of few channels, and its names in torch's order."""
+    model = rj.create_model(variant, base_planes=16)
+    net = lively(twin_of(model), size=16)
+    back = rj.to_torch(model, rj.from_torch(model, net.state_dict()))
+    assert list(back) == list(net.state_dict())
+    assert eval_difference(model, net, (16, 13), jit=False) <= TOLERANCE
+
+
 WITHOUT = {
     "attention": ("deep stem", "channel attention"),
     "anti_alias": ("average pools", "dilated"),

@@ -30,6 +30,9 @@ SHALLOW = {
 }
 
 
+PARTS_IN_FLOAT32 = ("no max-pool", "channel attention", "group norm", "option A", "pre-activated")
+
+
 def check(differences):
     assert differences.logits <= LOGITS
     assert max(differences.gradients.values()) <= GRADIENTS, differences.gradients
@@ -43,7 +46,7 @@ def test_one_and_ten_steps(kind):
     check(train_differences(model, lively(twin_of(model)), steps=10))
 
 
-@pytest.mark.parametrize("kind", ["no max-pool", "channel attention", "group norm"])
+@pytest.mark.parametrize("kind", PARTS_IN_FLOAT32)
 def test_one_and_ten_steps_of_parts(kind):
     model = part_model(kind)
     check(train_differences(model, lively(twin_of(model)), steps=10))

@@ -23,6 +23,7 @@ from resnet_jax.models import (
     BlurPool,
     ConvStem,
     DeepStem,
+    PreactivationStem,
     SqueezeExcite,
 )
 
@@ -83,6 +84,19 @@ class SameAverage(nn.Module):
         return functional.avg_pool2d(functional.pad(x, (0, 1, 0, 1)), 2, 1)
 
 
+class PadChannels(nn.Module):
+    """Every `stride`-th pixel, with zeros in the new channels on both sides."""
+
+    def __init__(self, outputs, stride):
+        super().__init__()
+        self.outputs, self.stride = outputs, stride
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x[:, :, :: self.stride, :: self.stride]
+        more = self.outputs - x.shape[1]
+        return functional.pad(x, (0, 0, 0, 0, more // 2, more - more // 2))
+
+
 @dataclass(frozen=True)
 class Parts:
     """The parts of a network, from the options of ours."""
@@ -121,6 +135,10 @@ class Parts:
         if stride == 1 and inputs == outputs:
             return None
         choice = self.model.shortcut
+        if choice == "pad":
+            return PadChannels(outputs, stride)
+        if choice == "conv":
+            return nn.Sequential(conv(inputs, outputs, 1, stride))
         if choice == "average" or choice is AverageDownsample:
             if stride > 1:
                 pool = nn.AvgPool2d(2, stride, ceil_mode=True, count_include_pad=False)
@@ -137,6 +155,11 @@ class Parts:
         choice = self.model.stem
         make = STEMS[choice] if isinstance(choice, str) else choice
         stem = make(planes=planes, norm_layer=BatchNorm, dtype=None, axis_name=None)
+        if isinstance(stem, PreactivationStem):
+            outputs = planes if stem.width is None else stem.width
+            net.conv1 = conv(channels, outputs, stem.kernel_size, stem.stride)
+            net.bn1 = net.relu1 = net.maxpool = None
+            return outputs
         if isinstance(stem, DeepStem):
             first, second, outputs = stem.widths
             net.conv1 = nn.Sequential(

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch_parts import Excite, Parts, conv
 
-from resnet_jax import BasicBlock, ResNet
+from resnet_jax import BasicBlock, Bottleneck, ResNet
+from resnet_jax.models import PreactivationBasicBlock, PreactivationBottleneck
 
 # The variants that torchvision has.
 TORCHVISION = (
@@ -97,16 +98,93 @@ class TorchBottleneck(nn.Module):
         return self.relu3(y + identity)
 
 
+class TorchPreactivationBasicBlock(nn.Module):
+    expansion = 1
+
+    def __init__(self, parts, inputs, planes, stride, dilation, out_dilation):
+        super().__init__()
+        assert (parts.model.groups, parts.model.width_per_group, out_dilation) == (1, 64, 1)
+        self.bn1 = parts.norm(inputs)
+        self.conv1 = conv(inputs, planes, 3, stride)
+        self.bn2 = parts.norm(planes)
+        self.conv2 = conv(planes, planes, 3)
+        self.downsample = _preactivated_shortcut(parts, inputs, planes, stride)
+        self.relu1, self.relu2 = parts.act(), parts.act()
+
+    @property
+    def last_norm(self) -> nn.Module:
+        return self.bn2
+
+    @property
+    def zeroed(self) -> nn.Module:
+        return self.conv2
+
+    def forward(self, x: Tensor) -> Tensor:
+        activated = self.relu1(self.bn1(x))
+        y = self.conv2(self.relu2(self.bn2(self.conv1(activated))))
+        return y + (x if self.downsample is None else self.downsample(activated))
+
+
+class TorchPreactivationBottleneck(nn.Module):
+    expansion = 4
+
+    def __init__(self, parts, inputs, planes, stride, dilation, out_dilation):
+        super().__init__()
+        model = parts.model
+        width = int(planes * model.width_per_group / 64) * model.groups
+        self.bn1 = parts.norm(inputs)
+        self.conv1 = conv(inputs, width, 1)
+        self.bn2 = parts.norm(width)
+        self.conv2 = conv(width, width, 3, stride, dilation, model.groups)
+        self.bn3 = parts.norm(width)
+        self.conv3 = conv(width, planes * 4, 1)
+        self.downsample = _preactivated_shortcut(parts, inputs, planes * 4, stride)
+        self.relu1, self.relu2, self.relu3 = parts.act(), parts.act(), parts.act()
+
+    @property
+    def last_norm(self) -> nn.Module:
+        return self.bn3
+
+    @property
+    def zeroed(self) -> nn.Module:
+        return self.conv3
+
+    def forward(self, x: Tensor) -> Tensor:
+        activated = self.relu1(self.bn1(x))
+        y = self.relu2(self.bn2(self.conv1(activated)))
+        y = self.conv3(self.relu3(self.bn3(self.conv2(y))))
+        return y + (x if self.downsample is None else self.downsample(activated))
+
+
+def _preactivated_shortcut(parts, inputs, outputs, stride):
+    """Make the shortcut of a pre-activated block; it has no normalisation unless asked for."""
+    if parts.model.shortcut is not None:
+        return parts.shortcut(inputs, outputs, stride, 1, 1)
+    if stride == 1 and inputs == outputs:
+        return None
+    return nn.Sequential(conv(inputs, outputs, 1, stride))
+
+
+BLOCKS = {
+    BasicBlock: TorchBasicBlock,
+    Bottleneck: TorchBottleneck,
+    PreactivationBasicBlock: TorchPreactivationBasicBlock,
+    PreactivationBottleneck: TorchPreactivationBottleneck,
+}
+TORCH_BLOCKS = tuple(BLOCKS.values())
+
+
 class TorchResNet(nn.Module):
     def __init__(self, model: ResNet, channels: int = 3):
         super().__init__()
         parts = Parts(model)
-        blocks = [
-            TorchBasicBlock if block is BasicBlock else TorchBottleneck
-            for block in (model.block if isinstance(model.block, tuple) else (model.block,) * 4)
-        ]
+        stages = len(model.layers)
+        chosen = model.block if isinstance(model.block, tuple) else (model.block,) * stages
+        blocks = [BLOCKS[block] for block in chosen]
         planes = model.base_planes
-        widths = [planes * 2**stage for stage in range(4)] if isinstance(planes, int) else planes
+        doubled = isinstance(planes, int)
+        widths = [planes * 2**stage for stage in range(stages)] if doubled else planes
+        self.stages = [f"layer{stage + 1}" for stage in range(stages)]
         self.channels = channels
         inputs = parts.add_stem(self, channels, widths[0])
         dilation = 1
@@ -119,20 +197,26 @@ class TorchResNet(nn.Module):
             for _ in range(count - 1):
                 made.append(block(parts, inputs, widths[stage], 1, dilation, dilation))
             setattr(self, f"layer{stage + 1}", nn.Sequential(*made))
+        self.final_bn = parts.norm(inputs) if model.final_norm else None
+        self.relu = parts.act()
         self.fc = nn.Linear(inputs, model.num_classes)
 
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-            if model.zero_init_residual and isinstance(module, TorchBasicBlock | TorchBottleneck):
-                nn.init.zeros_(module.last_norm.weight)
+            if model.zero_init_residual and isinstance(module, TORCH_BLOCKS):
+                nn.init.zeros_(getattr(module, "zeroed", module.last_norm).weight)
 
     def features(self, x: Tensor) -> dict[str, Tensor]:
-        x = self.maxpool(self.relu1(self.bn1(self.conv1(x))))
+        x = self.conv1(x)
+        if self.bn1 is not None:
+            x = self.maxpool(self.relu1(self.bn1(x)))
         maps = {"stem": x}
-        for name in ("layer1", "layer2", "layer3", "layer4"):
+        for name in self.stages:
             x = getattr(self, name)(x)
             maps[name] = x
+        if self.final_bn is not None:
+            x = self.relu(self.final_bn(x))
         maps["pooled"] = x.mean((2, 3))
         return maps
 
@@ -161,7 +245,7 @@ def lively(net: TorchResNet, *, size: int = 64, seed: int = 1) -> TorchResNet:
             norm.bias.copy_(0.2 * torch.randn(norm.bias.shape, generator=generator))
             norm.momentum = 1.0
         for module in net.modules():
-            if isinstance(module, TorchBasicBlock | TorchBottleneck):
+            if isinstance(module, TORCH_BLOCKS):
                 module.last_norm.weight.mul_(0.3)
         net.train()(torch.randn((8, net.channels, size, size), generator=generator))
         for norm in norms:
@@ -208,14 +292,18 @@ def _kinks(net: TorchResNet) -> list[tuple[nn.Module, nn.Module]]:
     """Return every activation with the layer whose bias shifts its input."""
     pairs: list[tuple[nn.Module, nn.Module]] = []
     for module in net.modules():
-        if isinstance(module, TorchBasicBlock | TorchBottleneck | TorchResNet):
-            acts = [getattr(module, f"relu{i}") for i in (1, 2, 3) if hasattr(module, f"relu{i}")]
-            norms = [getattr(module, f"bn{i}") for i in (1, 2, 3) if hasattr(module, f"bn{i}")]
+        if isinstance(module, (*TORCH_BLOCKS, TorchResNet)):
+            acts, norms = (
+                [layer for i in (1, 2, 3) if (layer := getattr(module, f"{name}{i}", None))]
+                for name in ("relu", "bn")
+            )
             if getattr(module, "se", None) is not None:
                 # The gate would scale the shift; that of the shortcut reaches the sum as it is.
                 assert module.downsample is not None
                 norms[-1] = module.downsample[-1]
             pairs += zip(acts, norms, strict=True)
+        if isinstance(module, TorchResNet) and module.final_bn is not None:
+            pairs.append((module.relu, module.final_bn))
         if isinstance(module, Excite):
             pairs.append((module.relu, module.fc1))
         if isinstance(module, nn.Sequential):
