@@ -24,7 +24,7 @@ from .sinks import (
     make_sink,
     read_log,
 )
-from .task import FitResult, Task, steps_per_epoch
+from .task import FitResult, Phase, Task, steps_per_epoch
 
 __all__ = [
     "SINKS",
@@ -41,6 +41,7 @@ __all__ = [
     "Interrupted",
     "JsonLines",
     "NonFiniteLossError",
+    "Phase",
     "Reporter",
     "Resident",
     "RunError",

@@ -24,15 +24,20 @@ class Stopwatch:
 
 
 class StepTimer:
-    """Time spent in training steps, the first of which compiles and is left out."""
+    """Time spent in training steps, without those that compile."""
 
     def __init__(self) -> None:
-        self._seconds, self._steps = 0.0, -1
+        self._seconds, self._steps, self._counts = 0.0, 0, False
 
     @contextmanager
-    def step(self) -> Iterator[None]:
-        """Time the body as one step."""
-        self._steps += 1
+    def step(self, *, compiles: bool) -> Iterator[None]:
+        """Time the body as one step.
+
+        Args:
+            compiles: whether it is the first with its program, and is left out.
+        """
+        self._counts = not compiles
+        self._steps += self._counts
         with self.more():
             yield
 
@@ -41,9 +46,9 @@ class StepTimer:
         """Add the body's time to the last step's."""
         start = time.perf_counter()
         yield
-        if self._steps > 0:
+        if self._counts:
             self._seconds += time.perf_counter() - start
 
     def rate(self, images_per_step: int) -> float | None:
-        """Return images per second, or None where no step but the first was timed."""
+        """Return images per second, or None where all steps have compiled."""
         return self._steps * images_per_step / self._seconds if self._steps > 0 else None

@@ -110,6 +110,8 @@ class ProgressLines(Sink):
         head = f"Epoch: {event['epoch']:03d}/{self._epochs:03d}"
         if event["event"] == "epoch":
             parts = [head]
+            if "image_size" in event:
+                parts.append(f"{event['image_size']} px")
             if "train_accuracy" in event:
                 name = "Train (running)" if self._is_running else "Train"
                 parts.append(f"{name}: {event['train_accuracy']:.2f}%")

@@ -33,7 +33,7 @@ class Examples(Protocol):
     """A data set that gives the steps their batches."""
 
     def batches(
-        self, order: Any, first: int = 0, *, epoch: int = 0
+        self, order: Any, first: int = 0, *, epoch: int = 0, side: int | None = None
     ) -> Generator[Batch | Epoch, None, None]:
         """Yield what each training step of an epoch takes.
 
@@ -41,6 +41,7 @@ class Examples(Protocol):
             order: positions `[steps, batch]` of the epoch's examples.
             first: the step of the epoch to begin with, from 0.
             epoch: counted from 0; random crops of the host depend on it.
+            side: height and width of random crops of the host, in pixels; None is their own.
         """
 
     def plan(self, order: Any, valid: Any) -> Generator[EvalPlan | EvalBatch, None, None]:
@@ -65,10 +66,10 @@ class Resident:
         self._images, self._labels = engine.replicate((arrays.images, arrays.labels))
 
     def batches(
-        self, order: Any, first: int = 0, *, epoch: int = 0
+        self, order: Any, first: int = 0, *, epoch: int = 0, side: int | None = None
     ) -> Generator[Batch | Epoch, None, None]:
         """Yield the whole epoch for each step; see `Examples`."""
-        del epoch
+        del epoch, side
         whole = Epoch(self._images, self._labels, self._engine.put(order, 1))
         for _ in range(first, len(order)):
             yield whole
@@ -93,10 +94,10 @@ class Streamed:
         self._arrays, self._engine = arrays, engine
 
     def batches(
-        self, order: Any, first: int = 0, *, epoch: int = 0
+        self, order: Any, first: int = 0, *, epoch: int = 0, side: int | None = None
     ) -> Generator[Batch | Epoch, None, None]:
         """Yield a batch for each step; see `Examples`."""
-        del epoch
+        del epoch, side
         images, labels = self._arrays.images, self._arrays.labels
 
         def place(rows: np.ndarray) -> Batch | Epoch:
@@ -129,11 +130,12 @@ class FromFiles:
         self._labels = stream.labels
 
     def batches(
-        self, order: Any, first: int = 0, *, epoch: int = 0
+        self, order: Any, first: int = 0, *, epoch: int = 0, side: int | None = None
     ) -> Generator[Batch | Epoch, None, None]:
         """Yield a batch for each step; see `Examples`."""
         mine = self._mine(order)[first:]
-        with self._read(mine, (self._seed, epoch)) as read:
+        stream = self._stream if side is None else self._stream.resized(side)
+        with self._read(stream, mine, (self._seed, epoch)) as read:
 
             def place(rows: np.ndarray) -> Batch | Epoch:
                 batch = Batch(next(read), self._labels[rows])
@@ -144,7 +146,7 @@ class FromFiles:
     def plan(self, order: Any, valid: Any) -> Generator[EvalPlan | EvalBatch, None, None]:
         """Yield a batch for each step; see `Examples`."""
         mine = self._mine(order)
-        with self._read(mine) as read:
+        with self._read(self._stream, mine) as read:
 
             def place(row: tuple[np.ndarray, np.ndarray]) -> EvalPlan | EvalBatch:
                 rows, counts = row
@@ -154,9 +156,9 @@ class FromFiles:
             yield from ahead(place, zip(mine, self._mine(valid), strict=True))
 
     def _read(
-        self, rows: np.ndarray, crop: tuple[int, int] | None = None
+        self, stream: ImageStream, rows: np.ndarray, crop: tuple[int, int] | None = None
     ) -> AbstractContextManager[Iterator[np.ndarray]]:
-        return read_ahead(self._stream, rows.reshape(-1), batch=max(1, rows.shape[1]), crop=crop)
+        return read_ahead(stream, rows.reshape(-1), batch=max(1, rows.shape[1]), crop=crop)
 
     def _mine(self, table: Any) -> np.ndarray:
         """Return the columns `[steps, batch]` that this process's devices take."""

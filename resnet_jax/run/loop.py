@@ -23,7 +23,7 @@ from .folder import RunFolder
 from .identity import Identity
 from .interruption import StopRequest
 from .migrations import shortest
-from .plan import Order, Plan, make_plan
+from .plan import Order, Plan, TrainStep, make_plan
 from .record import RunRecord
 from .saver import NonFiniteLossError, Saver
 from .sinks import JsonLines, RunStart, Sink, SinkGroup
@@ -105,6 +105,7 @@ class _Loop:
     sinks: Sink
     reporter: Reporter
     watch: Watch
+    compiled: TrainStep | None = None
 
     def run(self) -> FitResult:
         """Train the epochs that are still to do."""
@@ -117,7 +118,8 @@ class _Loop:
             train = self._train_accuracy(epoch, state, record)
             valid = self._accuracy("Validation", plan.valid_data, plan.valid_order(), state, record)
             record.seconds = self.clock.seconds
-            self._write(record.add_epoch(train, valid))
+            phase = plan.phase(epoch)
+            self._write(record.add_epoch(train, valid, None if phase is None else phase.side))
             state = self._control(state, record)
             self._flush()
             self.saver.save(state, record, self.clock)
@@ -130,6 +132,7 @@ class _Loop:
             best_step=record.best_step,
             seconds=record.seconds,
             images_per_second=self.timer.rate(plan.config.batch_size),
+            image_sizes=record.image_sizes,
         )
 
     def _start(self) -> tuple[TrainState, RunRecord]:
@@ -159,6 +162,7 @@ class _Loop:
     def _train(self, epoch: int, state: TrainState, record: RunRecord) -> TrainState:
         """Do the steps of an epoch that are still to do."""
         plan, done = self.plan, record.step - epoch * self.plan.steps
+        step = plan.train_step(epoch)
         title = f"Epoch {epoch + 1:03d}/{plan.config.epochs:03d}"
         pending: dict[str, Array] | None = None
         with (
@@ -168,8 +172,9 @@ class _Loop:
             for batch, examples in zip(range(done, plan.steps), batches, strict=True):
                 if self.watch.poll(batch):
                     break
-                with self.timer.step():
-                    state, metrics = plan.train_step(state, examples, plan.step_key)
+                with self.timer.step(compiles=step is not self.compiled):
+                    self.compiled = step
+                    state, metrics = step(state, examples, plan.step_key)
                     # The step before is read while this one runs, so that no device waits.
                     if pending is not None:
                         self._record(pending, record)

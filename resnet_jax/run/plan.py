@@ -17,6 +17,7 @@ from ..training import (
     Batch,
     Engine,
     Epoch,
+    Prepare,
     ReduceLROnPlateau,
     TrainState,
     create_state,
@@ -30,7 +31,9 @@ from ..training import (
 from .config import FitConfig
 from .examples import Examples, open_examples
 from .identity import Identity, describe, layout
-from .task import Task, check_labels, steps_per_epoch
+from .task import Phase, Task, check_labels, steps_per_epoch
+
+TrainStep = Callable[..., tuple[TrainState, dict[str, Array]]]
 
 Order = tuple[np.ndarray, np.ndarray]
 """Positions `[steps, batch]` of examples, and which of them count."""
@@ -47,7 +50,8 @@ class Plan:
         steps: optimizer steps in an epoch.
         fresh: the initial state, on one device.
         identity: what must be the same when the run is resumed.
-        train_step: the compiled training step.
+        train_steps: the training step of each phase, compiled when it is first called; one step
+            if there are no phases.
         eval_step: the compiled evaluation step.
         train_data: the training examples.
         valid_data: the validation examples.
@@ -62,13 +66,31 @@ class Plan:
     steps: int
     fresh: TrainState
     identity: Identity
-    train_step: Callable[..., tuple[TrainState, dict[str, Array]]]
+    train_steps: tuple[TrainStep, ...]
     eval_step: Callable[..., Any]
     train_data: Examples
     valid_data: Examples
     shuffle_key: Array
     step_key: Array
     eval_key: Array
+
+    def phase(self, epoch: int) -> Phase | None:
+        """Return the phase of an epoch; None if there are no phases.
+
+        Args:
+            epoch: counted from 0.
+        """
+        begun = [phase for phase in self.task.phases if phase.first_epoch <= epoch]
+        return begun[-1] if begun else None
+
+    def train_step(self, epoch: int) -> TrainStep:
+        """Return the training step of an epoch.
+
+        Args:
+            epoch: counted from 0.
+        """
+        phase = self.phase(epoch)
+        return self.train_steps[0 if phase is None else self.task.phases.index(phase)]
 
     def train_batches(self, epoch: int, first: int = 0) -> Generator[Batch | Epoch, None, None]:
         """Yield what each training step of an epoch takes.
@@ -79,7 +101,9 @@ class Plan:
         """
         order = epoch_permutation(self.shuffle_key, epoch, len(self.task.train))
         batches = epoch_order(order, self.config.batch_size)
-        return self.train_data.batches(batches, first, epoch=epoch)
+        phase = self.phase(epoch)
+        side = None if phase is None else phase.side
+        return self.train_data.batches(batches, first, epoch=epoch, side=side)
 
     def train_order(self, epoch: int) -> Order:
         """Return the examples that an epoch's training accuracy is taken over.
@@ -146,23 +170,28 @@ def make_plan(task: Task, config: FitConfig, engine: Engine, identity: Identity)
         steps=steps,
         fresh=fresh,
         identity=identity | _identity(task, config, fresh),
-        train_step=make_train_step(
-            task.model,
-            task.tx,
-            engine=engine,
-            loss_fn=task.loss_fn,
-            prepare=task.prepare,
-            schedule=task.schedule,
-            ema_decay=config.ema_decay,
-            accumulate_steps=config.accumulate_steps,
-            count_correct=config.train_accuracy == "running",
-        ),
+        train_steps=tuple(_make_step(task, config, engine, prepare) for prepare in task.prepares),
         eval_step=make_eval_step(task.model, engine=engine, prepare=task.prepare_valid),
         train_data=train_data,
         valid_data=valid_data,
         shuffle_key=shuffle_key,
         step_key=engine.share(step_key),
         eval_key=engine.share(eval_key),
+    )
+
+
+def _make_step(task: Task, config: FitConfig, engine: Engine, prepare: Prepare) -> TrainStep:
+    """Return the training step with one way to prepare batches; it compiles when it is called."""
+    return make_train_step(
+        task.model,
+        task.tx,
+        engine=engine,
+        loss_fn=task.loss_fn,
+        prepare=prepare,
+        schedule=task.schedule,
+        ema_decay=config.ema_decay,
+        accumulate_steps=config.accumulate_steps,
+        count_correct=config.train_accuracy == "running",
     )
 
 
@@ -220,6 +249,7 @@ def _identity(task: Task, config: FitConfig, fresh: TrainState) -> Identity:
         "initial_learning_rate": str(get_learning_rate(fresh.opt_state)),
         "controller": None if task.controller is None else asdict(task.controller),
         "schedule": None if task.schedule is None else asdict(task.schedule),
+        "image_sizes": [[phase.first_epoch, phase.side] for phase in task.phases],
         "training_data": describe(task.train),
         "validation_data": describe(task.valid),
         **layout(fresh),
@@ -227,5 +257,6 @@ def _identity(task: Task, config: FitConfig, fresh: TrainState) -> Identity:
     defaults = {
         **{name: getattr(FitConfig, name) for name in names},
         "controller": asdict(ReduceLROnPlateau()),
+        "image_sizes": [],
     }
     return Identity(values, defaults)

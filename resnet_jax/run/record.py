@@ -36,6 +36,8 @@ class RunRecord:
         history: losses and accuracies.
         learning_rates: the rate that each step used.
         epoch_seconds: `seconds` at the end of each finished epoch.
+        image_sizes: side of the training images of each finished epoch, in pixels; empty in a run
+            in which it never changes.
         best_epoch: the first with the highest validation accuracy, from 1; 0 before there is one.
         best_step: optimizer steps done then.
         running_correct: images of the epoch's steps so far that were classified rightly.
@@ -47,6 +49,7 @@ class RunRecord:
     history: History = field(default_factory=lambda: History([], [], []))
     learning_rates: list[float] = field(default_factory=list)
     epoch_seconds: list[float] = field(default_factory=list)
+    image_sizes: list[int] = field(default_factory=list)
     best_epoch: int = 0
     best_step: int = 0
     running_correct: int = 0
@@ -91,17 +94,23 @@ class RunRecord:
         self.learning_rates.append(learning_rate)
         return self._step_event(self.step)
 
-    def add_epoch(self, train: float | None, valid: float) -> dict[str, Any]:
+    def add_epoch(
+        self, train: float | None, valid: float, side: int | None = None
+    ) -> dict[str, Any]:
         """Record the accuracies (%) after an epoch's last step, and return the event.
 
         Args:
             train: of the training images; None in every epoch of a run that takes none.
             valid: of the validation images.
+            side: of the epoch's training images, in pixels; None in every epoch of a run in which
+                it never changes.
         """
         if valid > max(self.history.valid_accuracy, default=-math.inf):
             self.best_epoch, self.best_step = self.epoch + 1, self.step
         if train is not None:
             self.history.train_accuracy.append(train)
+        if side is not None:
+            self.image_sizes.append(side)
         self.history.valid_accuracy.append(valid)
         self.epoch_seconds.append(self.seconds)
         return self._epoch_event(self.epoch)
@@ -126,6 +135,8 @@ class RunRecord:
         }
         if self.history.train_accuracy:
             event["train_accuracy"] = self.history.train_accuracy[epoch - 1]
+        if self.image_sizes:
+            event["image_size"] = self.image_sizes[epoch - 1]
         return event
 
     def events(self) -> Iterator[dict[str, Any]]:
@@ -150,6 +161,7 @@ class RunRecord:
             "history": self.history._asdict(),
             "learning_rates": self.learning_rates,
             "epoch_seconds": self.epoch_seconds,
+            "image_sizes": self.image_sizes,
             "best_epoch": self.best_epoch,
             "best_step": self.best_step,
             "running_correct": self.running_correct,
@@ -177,6 +189,8 @@ class RunRecord:
                 history=History(**{key: _floats(v) for key, v in values["history"].items()}),
                 learning_rates=_floats(values["learning_rates"]),
                 epoch_seconds=_floats(values["epoch_seconds"]),
+                # Older runs had one size.
+                image_sizes=[int(side) for side in values.get("image_sizes", ())],
                 best_epoch=int(values["best_epoch"]),
                 best_step=int(values["best_step"]),
                 # Older runs did not count.
@@ -191,6 +205,7 @@ class RunRecord:
             len(record.learning_rates) != record.step
             or len(record.history.train_accuracy) not in (0, record.epoch)
             or len(record.epoch_seconds) != record.epoch
+            or len(record.image_sizes) not in (0, record.epoch)
             or not 0 <= begun <= steps_per_epoch
         ):
             raise ValueError(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,22 @@ from .record import History
 
 
 @dataclass(frozen=True)
+class Phase:
+    """A part of the training with images of a size of its own.
+
+    Attributes:
+        first_epoch: the epoch that it begins with, counted from 0.
+        side: height and width of the training images, in pixels; a stream cuts its random crops
+            to it.
+        prepare: transforms a training batch on the device, to this size.
+    """
+
+    first_epoch: int
+    side: int
+    prepare: Prepare
+
+
+@dataclass(frozen=True)
 class Task:
     """What is trained on what.
 
@@ -33,7 +50,8 @@ class Task:
         controller: sets the learning rate after each epoch; None leaves it alone.
         train: images to train on, in memory or read when they are needed.
         valid: images to validate on, likewise.
-        prepare: transforms a training batch on the device.
+        prepare: transforms a training batch on the device; or phases that each do so from an epoch
+            on, in their order, the first from epoch 0. The step is compiled once for each.
         prepare_valid: transforms a batch for the training or validation accuracy.
         schedule: multiplies the learning rate, by the step; None leaves it alone.
         loss_fn: the training loss per example.
@@ -45,11 +63,35 @@ class Task:
     controller: ReduceLROnPlateau | None
     train: Arrays | ImageStream
     valid: Arrays | ImageStream
-    prepare: Prepare
+    prepare: Prepare | Sequence[Phase]
     prepare_valid: Prepare
     schedule: Schedule | None = None
     loss_fn: LossFunction = cross_entropy
     variables: Mapping[str, Any] | None = None
+
+    @property
+    def phases(self) -> tuple[Phase, ...]:
+        """The phases of the training; none where one `prepare` is for all epochs.
+
+        Raises:
+            ValueError: if they do not begin with epoch 0, or are not in order.
+        """
+        if not isinstance(self.prepare, Sequence):
+            return ()
+        firsts = [phase.first_epoch for phase in self.prepare]
+        if firsts[:1] != [0] or any(before >= after for before, after in pairwise(firsts)):
+            raise ValueError(
+                f"`prepare` has phases from the epochs {firsts} on; they must begin with 0 and "
+                "ascend"
+            )
+        return tuple(self.prepare)
+
+    @property
+    def prepares(self) -> tuple[Prepare, ...]:
+        """What transforms the training batches of each phase, or of all epochs."""
+        if isinstance(self.prepare, Sequence):
+            return tuple(phase.prepare for phase in self.phases)
+        return (self.prepare,)
 
 
 @dataclass(frozen=True)
@@ -63,6 +105,8 @@ class FitResult:
         best_epoch: the first epoch with the highest validation accuracy, counted from 1.
         best_step: optimizer steps done at its end.
         seconds: time of training and evaluation, summed over the resumed parts.
+        image_sizes: height and width of the training images of each epoch, in pixels; empty if the
+            task has no phases.
         images_per_second: training images over the time spent in training steps of this process,
             without its first step (which compiles); None if it made no second step.
     """
@@ -74,6 +118,7 @@ class FitResult:
     best_step: int
     seconds: float
     images_per_second: float | None
+    image_sizes: Sequence[int] = ()
 
 
 def steps_per_epoch(num_images: int, batch_size: int) -> int:

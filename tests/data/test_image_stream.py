@@ -116,9 +116,17 @@ def test_the_fingerprint_is_of_names_sizes_labels_and_crops(root, tmp_path):
     assert open_stream(copy).fingerprint != stream.fingerprint
 
 
-def test_crops_of_two_sides_are_refused(root):
-    with pytest.raises(ValueError, match="`random` makes images of 8 pixels"):
-        open_stream(root, random=RandomResizedCrop(size=8))
+def test_random_crops_may_have_a_side_of_their_own(root):
+    stream = open_stream(root)
+    same = dataclasses.replace(stream, random=dataclasses.replace(stream.random, size=8))
+    other = stream.resized(8)
+    assert other.cropped(1, 5, 0).shape == (8, 8, 3)
+    np.testing.assert_array_equal(other.cropped(1, 5, 0), same.cropped(1, 5, 0))
+    np.testing.assert_array_equal(other.centered(1), stream.centered(1))
+    with read_ahead(other, np.arange(3), batch=3, crop=(5, 0)) as batches:
+        assert next(batches).shape == (3, 8, 8, 3)
+    middle = open_stream(root, random=None)
+    assert middle.resized(8) is middle
 
 
 PROGRAM = """

@@ -9,7 +9,11 @@ from typing import Any
 SCALARS: Mapping[str, Mapping[str, str]] = MappingProxyType(
     {
         "step": {"loss": "loss", "learning_rate": "learning_rate"},
-        "epoch": {"train_accuracy": "accuracy/train", "valid_accuracy": "accuracy/validation"},
+        "epoch": {
+            "train_accuracy": "accuracy/train",
+            "valid_accuracy": "accuracy/validation",
+            "image_size": "image_size",
+        },
         "test": {"test_accuracy": "accuracy/test"},
     }
 )
