@@ -218,10 +218,10 @@ def test_parts_of_ones_own():
     [
         ({"attention": "cbam"}, r"`attention` \(='cbam'\) must be one of se, eca$"),
         ({"anti_alias": "lanczos"}, r"`anti_alias` \(='lanczos'\) must be one of blur, average$"),
-        ({"shortcut": "none"}, r"`shortcut` \(='none'\) must be one of projection, average, conv, pad$"),
+        ({"shortcut": "none"}, r"`shortcut` \(='none'\) must be one of projection, average"),
         ({"reduce_first": 0}, r"`reduce_first` \(=0\) must be at least 1"),
-        ({"base_planes": (8, 16)}, r"`base_planes` .* at least 1, or four such numbers"),
-        ({"block": (rj.BasicBlock,) * 3}, r"`block` .* must be one block or 4 of them, one a stage"),
+        ({"base_planes": (8, 16)}, r"`base_planes` .* at least 1, or 4 such numbers"),
+        ({"block": (rj.BasicBlock,) * 3}, r"`block` .* must be one block or 4 of them"),
         ({"widths": [[(4, 4, 8)]]}, r"`widths` must have the channels of \[1, 1, 1, 1\] blocks"),
     ],
 )

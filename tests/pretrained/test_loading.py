@@ -228,7 +228,7 @@ def test_variant_takes_the_place_of_an_unknown_architecture(tmp_path, variables)
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"architecture": "resnet5"}, r"`architecture` \(='resnet5'\).*near to it are resnet50"),
+        ({"architecture": "resnet5"}, r"`architecture` \(='resnet5'\).*near to it are resnet5"),
         ({"architecture": "vit_base_patch16"}, r"is no ResNet of the table"),
         ({"architecture": None}, r"`architecture` is missing"),
         ({"num_classes": "ten"}, r"`num_classes` \(='ten'\) must be a number of classes"),
