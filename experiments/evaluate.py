@@ -170,6 +170,7 @@ def _report(scores: Scores, result: FitResult, names: tuple[str, ...]) -> dict[s
         else None,
         "valid_accuracy": np.divide(history.valid_accuracy, 100),
         "learning_rates": result.learning_rates,
+        "image_sizes": result.image_sizes or None,
         "training_seconds": result.seconds,
         "images_per_second": result.images_per_second,
     }

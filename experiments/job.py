@@ -13,7 +13,7 @@ from jax import Array
 
 from resnet_jax.data import IMAGENET_MEAN, IMAGENET_STD, Arrays, Dataset, ImageStream, Transform
 from resnet_jax.models import ResNet
-from resnet_jax.run import DataFacts, FitConfig, Task, steps_per_epoch
+from resnet_jax.run import DataFacts, FitConfig, Phase, Task, steps_per_epoch
 from resnet_jax.storage import printable
 
 from .choices import check_choices
@@ -70,12 +70,7 @@ class Job(ABC):
         """
         check_choices(self)
         _check_texts(flatten(self))
-        self.optimizer.build()
-        self.training.check()
-        self.schedule.check(self.training.epochs)
-        self.model.check()
-        self.images.check()
-        return FitConfig(
+        config = FitConfig(
             epochs=self.training.epochs,
             batch_size=self.training.batch_size,
             eval_batch_size=self.evaluation.eval_batch_size,
@@ -91,6 +86,18 @@ class Job(ABC):
             checkpoint_minutes=self.run.checkpoint_minutes,
             parallel=self.devices.parallel,
         )
+        self.optimizer.settled(config.batch_size).build()
+        self.training.check()
+        self.schedule.check(config.epochs)
+        self.model.check()
+        self.images.check()
+        sizes = len(self.images.sides)
+        if sizes > config.epochs:
+            raise ValueError(
+                f"`progressive` (={self.images.progressive}) makes {sizes} sizes, `crop` included, "
+                f"and `epochs` (={config.epochs}) must be at least as many"
+            )
+        return config
 
     @property
     def defaults(self) -> dict[str, Any]:
@@ -103,7 +110,8 @@ class Job(ABC):
         Raises:
             ValueError: if they cannot be settled, or do not go together.
         """
-        return override(self, dtype=self.model.resolved_dtype)
+        lr = self.optimizer.settled(self.training.batch_size).lr
+        return override(self, dtype=self.model.resolved_dtype, lr=lr)
 
     @abstractmethod
     def build(self, create_model: CreateModel | None = None) -> Built:
@@ -116,11 +124,12 @@ class Job(ABC):
             ValueError: if the data or the weights cannot be used.
         """
 
-    def build_transform(self, dataset: Dataset) -> Transform:
-        """Make the transform of the training images.
+    def build_transform(self, dataset: Dataset, side: int | None = None) -> Transform:
+        """Make the transform of images of the data set.
 
         Args:
-            dataset: the data set, whose training images have one size.
+            dataset: the data set, whose images have one size.
+            side: side of the crop in training, one of `images.sides`; None is for the evaluation.
 
         Raises:
             ValueError: if a channel has the same value everywhere, so that its deviation is 0.
@@ -133,13 +142,16 @@ class Job(ABC):
                     "0; check the images, or name statistics of other images by --normalise"
                 )
         _, height, width, _ = dataset.train.images.shape
-        return self.images.build((height, width), dataset.mean, dataset.std)
+        of_data = ((height, width), dataset.mean, dataset.std)
+        if side is None:
+            return self.images.build(*of_data)
+        return self.images.build_training(*of_data, side)
 
     def build_test_transform(self, dataset: Dataset) -> Transform:
         """Make the transform of the test images.
 
         Args:
-            dataset: the data set, whose training images have one size.
+            dataset: the data set, whose images have one size.
         """
         transform = self.build_transform(dataset)
         if not self.is_tutorial:
@@ -168,6 +180,18 @@ class Job(ABC):
             variables: variables to start from; None initialises new ones.
         """
         transform = self.build_transform(dataset)
+        sides, epochs = self.images.sides, self.training.epochs
+        # Each size has an equal share of the epochs.
+        phases = [
+            Phase(
+                -(-number * epochs // len(sides)),
+                side,
+                self.images.build_pipeline(
+                    self.build_transform(dataset, side), len(dataset.class_names)
+                ),
+            )
+            for number, side in enumerate(sides)
+        ]
 
         def random_crop(images: Array, labels: Array, keys: Array) -> tuple[Array, Array]:
             return transform.random(images, keys), labels
@@ -182,7 +206,7 @@ class Job(ABC):
             controller=self.schedule.build_controller(inverted=self.is_tutorial),
             train=train,
             valid=valid,
-            prepare=self.images.build_pipeline(transform, len(dataset.class_names)),
+            prepare=phases if len(phases) > 1 else phases[0].prepare,
             prepare_valid=random_crop if self.is_tutorial else center_crop,
             schedule=self.schedule.build(self.training.epochs, steps),
             loss_fn=self.training.build(),

@@ -86,6 +86,7 @@ def open_run(path: Path, checkpoint: CheckpointChoice = "best") -> Run:
         images = SourceImageOptions(
             resize=config["resize"],
             crop=config["crop"],
+            eval_crop=config.get("eval_crop"),
             crop_mode=chosen.get("crop_mode", SQUASHED.crop_mode),
             interpolation=chosen.get("interpolation", SQUASHED.interpolation),
         )

@@ -7,6 +7,7 @@ identity of a run read the fields.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -137,33 +138,80 @@ class ImageOptions:
     """Side of the resized image, in pixels."""
     crop: int = 110
     """Side of the crop, in pixels: random in training, in the middle in evaluation."""
+    eval_crop: int | None = None
+    """Side of the crop in evaluation, in pixels; None is that of training."""
+    progressive: tuple[int, ...] = ()
+    """Smaller sides of the crop in training, in pixels and ascending, for the first epochs; each
+    size, crop included, has an equal share of all epochs. Compiles once a size."""
     augment: AugmentationSpecs = ()
     """Augmentations after the crop in training, in this order, as in: crop:4 flip cutout:8."""
 
     def check(self) -> None:
         """Raise a `ValueError` for a size or an augmentation that cannot work."""
-        transform = Transform(
-            source=(1, 1), resize=self.resize, crop=self.crop, mean=(0.0,), std=(1.0,)
-        )
-        self.build_pipeline(transform, num_classes=2)
+        if self.eval_crop is not None and not 1 <= self.eval_crop <= self.resize:
+            raise ValueError(
+                f"`eval_crop` (={self.eval_crop}) must be at least 1, and not exceed `resize` "
+                f"(={self.resize})"
+            )
+        if self.progressive and (
+            self.progressive[0] < 1
+            or any(before >= after for before, after in pairwise(self.sides))
+        ):
+            raise ValueError(
+                f"`progressive` (={self.progressive}) must ascend from at least 1 to below `crop` "
+                f"(={self.crop})"
+            )
+        for side in self.sides:
+            transform = self.build_training((1, 1), (0.0,), (1.0,), side)
+            self.build_pipeline(transform, num_classes=2)
+
+    @property
+    def sides(self) -> tuple[int, ...]:
+        """Sides of the crop in training, in pixels, in the order of their epochs."""
+        return (*self.progressive, self.crop)
+
+    @property
+    def test_crop(self) -> int:
+        """Side of the crop in evaluation, in pixels."""
+        return self.crop if self.eval_crop is None else self.eval_crop
 
     def build(
         self, source: tuple[int, int], mean: tuple[float, ...], std: tuple[float, ...]
     ) -> Transform:
-        """Make the transform.
+        """Make the transform of the evaluation.
 
         Args:
             source: height and width of the images in memory, in pixels.
             mean: mean of each channel, as a fraction of the full scale.
             std: standard deviation of each channel, as a fraction of the full scale.
         """
-        return Transform(source=source, resize=self.resize, crop=self.crop, mean=mean, std=std)
+        return Transform(source=source, resize=self.resize, crop=self.test_crop, mean=mean, std=std)
+
+    def build_training(
+        self,
+        source: tuple[int, int],
+        mean: tuple[float, ...],
+        std: tuple[float, ...],
+        side: int,
+    ) -> Transform:
+        """Make the transform of the training; smaller crops are of images that are as much smaller.
+
+        Args:
+            source: height and width of the images in memory, in pixels.
+            mean: mean of each channel, as a fraction of the full scale.
+            std: standard deviation of each channel, as a fraction of the full scale.
+            side: side of the crop, one of `sides`.
+        """
+        resize = (
+            max(side, round(self.resize * side / self.crop)) if side < self.crop else self.resize
+        )
+        return Transform(source=source, resize=resize, crop=side, mean=mean, std=std)
 
     def build_pipeline(self, transform: Transform, num_classes: int) -> Pipeline:
         """Make what prepares a training batch: the random crop and the augmentations.
 
         Args:
-            transform: the transform of `build`.
+            transform: the transform of `build_training`.
             num_classes: number of classes.
         """
         return Pipeline(transform, tuple(map(make_augmentation, self.augment)), num_classes)

@@ -119,7 +119,7 @@ class PhotoOptions:
             images: the sizes.
         """
         modes: Any = {"crop_mode": self.crop_mode, "interpolation": self.interpolation}
-        return ImageTransform(resize=images.resize, crop=images.crop, **modes)
+        return ImageTransform(resize=images.resize, crop=images.test_crop, **modes)
 
     @property
     def _missing_test(self) -> Literal["split", "valid"]:

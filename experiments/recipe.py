@@ -40,6 +40,9 @@ PRESETS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
             "dataset": "digits",
             "resize": 32,
             "crop": 32,
+            "eval_crop": None,
+            "progressive": (),
+            "stream": "auto",
             "epochs": 10,
             "batch_size": 64,
             "lr": 0.01,
@@ -47,7 +50,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
         },
     }
 )
-"""Values that replace a recipe's defaults; the command line overrides both."""
+"""Values that replace the defaults of all recipes; the command line overrides both."""
 
 Preset = Literal["none", "quick"]
 
@@ -118,16 +121,24 @@ class Recipe(Job):
             raise ValueError("`recipe` (='tutorial') is for the named data sets, not for folder")
         return config
 
-    def build_transform(self, dataset: Dataset) -> Transform:
-        """Make the transform of the training images; those of a stream are cropped already.
+    def build_transform(self, dataset: Dataset, side: int | None = None) -> Transform:
+        """Make the transform of images of the data set; those of a stream are cropped already.
 
         Args:
-            dataset: the data set, whose training images have one size.
+            dataset: the data set, whose images have one size.
+            side: side of the crop in training, one of `images.sides`; None is for the evaluation.
         """
-        if isinstance(dataset.train, ImageStream):
-            cropped = replace(self.images, resize=self.images.crop)
-            return cropped.build((self.images.crop,) * 2, dataset.mean, dataset.std)
-        return super().build_transform(dataset)
+        stream = dataset.train
+        if not isinstance(stream, ImageStream):
+            return super().build_transform(dataset, side)
+        whole = self.images.test_crop
+        if side is None or stream.random is not None:
+            side = whole if side is None else side
+            cropped = replace(self.images, resize=side, crop=side, eval_crop=None)
+            return cropped.build((side, side), dataset.mean, dataset.std)
+        # Crops of the middle of its images.
+        images = replace(self.images, resize=max(whole, self.images.crop))
+        return images.build_training((whole, whole), dataset.mean, dataset.std, side)
 
     def _build_photos(self, root: Path, create_model: CreateModel | None) -> Built:
         """Open a folder of images, and make the task."""
@@ -174,13 +185,20 @@ def _subset(arrays: Arrays | ImageStream, indices: np.ndarray) -> Arrays:
     return Arrays(arrays.images[indices], arrays.labels[indices])
 
 
-def parse(defaults: Recipe, argv: Sequence[str] | None, *, description: str) -> Recipe:
+def parse(
+    defaults: Recipe,
+    argv: Sequence[str] | None,
+    *,
+    description: str,
+    quick: Mapping[str, Any] = MappingProxyType({}),
+) -> Recipe:
     """Read the command line of a recipe.
 
     Args:
         defaults: the recipe's own values.
         argv: the arguments; None takes the process's.
         description: the text at the head of the help.
+        quick: what the preset quick replaces in this recipe, beside what it does in all of them.
 
     Raises:
         SystemExit: with code 0 after `--help`, with code 2 for arguments that cannot be read.
@@ -189,6 +207,8 @@ def parse(defaults: Recipe, argv: Sequence[str] | None, *, description: str) -> 
     option = cli.parse_known(_PresetOption, argv)
     check_choices(option)
     values = dict(PRESETS[option.preset])
+    if option.preset == "quick":
+        values.update(quick)
     if values:
         run_dir = defaults.run.run_dir
         values["run_dir"] = run_dir.with_name(f"{run_dir.name}_{option.preset}")
@@ -211,12 +231,18 @@ class Main(Protocol):
         """Run the command; return its exit code."""
 
 
-def command(defaults: Recipe, description: str | None) -> tuple[Train, Main]:
+def command(
+    defaults: Recipe,
+    description: str | None,
+    *,
+    quick: Mapping[str, Any] = MappingProxyType({}),
+) -> tuple[Train, Main]:
     """Return the two functions of a recipe's module, `train` and `main`.
 
     Args:
         defaults: the recipe's own values.
         description: the text at the head of the help.
+        quick: what the preset quick replaces in this recipe, beside what it does in all of them.
     """
 
     def train_recipe(
@@ -228,7 +254,7 @@ def command(defaults: Recipe, description: str | None) -> tuple[Train, Main]:
     def main(argv: Sequence[str] | None = None, *, create_model: CreateModel | None = None) -> int:
         """Run the command; return its exit code."""
         return run_command(
-            lambda: parse(defaults, argv, description=description or ""),
+            lambda: parse(defaults, argv, description=description or "", quick=quick),
             create_model=create_model,
         )
 

@@ -79,8 +79,16 @@ class SourceImageOptions(ImageOptions):
                     f"`{name}` (={getattr(self, name)}) must be at least 1, or 0 for the weights' "
                     "own"
                 )
-        side = max(self.resize, self.crop, 1)
-        ImageOptions(self.resize or side, self.crop or 1, self.augment).check()
+        crops = (self.crop or max(self.progressive, default=0) + 1, self.eval_crop or 1)
+        options = replace(
+            ImageOptions(),
+            resize=self.resize or max(crops),
+            crop=crops[0],
+            eval_crop=self.eval_crop,
+            progressive=self.progressive,
+            augment=self.augment,
+        )
+        options.check()
 
     def build_image_transform(
         self, mean: tuple[float, ...], std: tuple[float, ...]
@@ -92,7 +100,8 @@ class SourceImageOptions(ImageOptions):
             std: standard deviation of each channel, as a fraction of the full scale.
         """
         chosen: Any = {"crop_mode": self.crop_mode, "interpolation": self.interpolation}
-        return ImageTransform(resize=self.resize, crop=self.crop, mean=mean, std=std, **chosen)
+        crop = self.test_crop
+        return ImageTransform(resize=self.resize, crop=crop, mean=mean, std=std, **chosen)
 
 
 SQUASHED = ImageTransform(resize=256, crop=224, crop_mode="squash")

@@ -141,7 +141,7 @@ def _check_mixing(job: Job, task: Task, engine: Engine) -> None:
     Raises:
         ValueError: naming the number that must divide the batch, or the option.
     """
-    if not (isinstance(task.prepare, Pipeline) and task.prepare.mixes):
+    if not any(isinstance(one, Pipeline) and one.mixes for one in task.prepares):
         return
     if job.evaluation.train_accuracy == "running":
         raise ValueError(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -32,8 +32,8 @@ ANNEALED = ("cosine", "onecycle")
 
 
 def is_not_annealed(values: Mapping[str, Any]) -> bool:
-    """Return whether the learning rates up to now do not depend on the number of epochs."""
-    return values["schedule"] not in ANNEALED
+    """Return whether nothing up to now depends on the number of epochs: no rate and no size."""
+    return values["schedule"] not in ANNEALED and not values["progressive"]
 
 
 @dataclass(frozen=True)
@@ -71,8 +71,9 @@ class OptimizerOptions:
 
     optimizer: OptimizerName = "sgd"
     """Rule that updates the parameters."""
-    lr: float = 0.1
-    """Initial learning rate; the highest one, where the schedule warms up."""
+    lr: float | None = 0.1
+    """Initial learning rate; the highest one, where the schedule warms up. None follows the batch:
+    0.1 for each 256 of batch_size."""
     momentum: float = 0.9
     """Decay of the average of gradients; beta1 of Adam's relatives."""
     nesterov: bool = False
@@ -82,12 +83,23 @@ class OptimizerOptions:
     weight_decay: float = 0.0
     """Weight decay of the kernels; biases and normalisations have none."""
 
+    def settled(self, batch_size: int) -> OptimizerOptions:
+        """Return the same options with a learning rate.
+
+        Args:
+            batch_size: images per step.
+
+        References:
+            Goyal et al. 2017, https://arxiv.org/abs/1706.02677 (the linear scaling rule)
+        """
+        return self if self.lr is not None else replace(self, lr=0.1 * batch_size / 256)
+
     def build(
         self,
         factors: Mapping[str, float] | None = None,
         stage_of: Callable[[str], str] | None = None,
     ) -> optax.GradientTransformation:
-        """Make the optimizer.
+        """Make the optimizer; the learning rate is settled.
 
         Args:
             factors: factor of the learning rate by the name of the stage; None has one rate.
@@ -96,6 +108,8 @@ class OptimizerOptions:
         Raises:
             ValueError: for a value out of range or an option that the optimizer does not have.
         """
+        if self.lr is None:
+            raise ValueError("`lr` (=None) must be settled first, by the size of the batch")
         if not (self.lr > 0 and math.isfinite(self.lr)):
             raise ValueError(f"`lr` (={self.lr}) must be finite and above 0")
         return make_optimizer(

@@ -67,7 +67,7 @@ def test_override():
 
 @pytest.mark.parametrize(
     ("options", "more"),
-    [(Recipe(), ("workers",)), (FINETUNE, ("max_megapixels",))],
+    [(Recipe(), ("workers", "image_cache")), (FINETUNE, ("max_megapixels", "image_cache"))],
     ids=["recipe", "finetune"],
 )
 def test_what_may_change_on_a_resume(options, more):

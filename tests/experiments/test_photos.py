@@ -4,6 +4,7 @@ import io
 import json
 import tarfile
 
+import jax
 import numpy as np
 import pytest
 from pictures import encoded, spoil, write_folder
@@ -195,3 +196,59 @@ def test_a_run_prepares_other_images_as_it_prepared_its_own(tmp_path):
         np.testing.assert_array_equal(
             run.image_transform.pixels(image), stream.task.valid.images[0]
         )
+
+
+def test_training_and_evaluation_have_crops_of_their_own(tmp_path):
+    root = write_folder(tmp_path / "photos")
+    for options in ({}, {"least_area": 1.0}, {"stream": "never", "image_cache": False}):
+        chosen = {"stream": "always", **options}
+        built = build(root, crop=6, eval_crop=10, **chosen)
+        train, task = built.task.train, built.task
+        assert task.valid.images.shape[1:3] == built.dataset.test.images.shape[1:3]
+        if chosen["stream"] == "always":
+            assert built.dataset.test.images.shape[1:3] == (10, 10)
+            rows = np.stack([train.cropped(row, 0, 0) for row in range(4)])
+        else:
+            rows = train.images[:4]
+        keys = jax.random.split(jax.random.key(0), 4)
+        labels = train.labels[:4]
+        images, _ = task.prepare(rows, labels, keys)
+        assert images.shape == (4, 6, 6, 3)
+        images, _ = task.prepare_valid(built.task.valid.images[:2], labels[:2], keys[:2])
+        assert images.shape == (2, 10, 10, 3)
+
+
+@pytest.mark.parametrize("stream", ["always", "never"])
+def test_sizes_grow_in_equal_parts_of_the_epochs(tmp_path, stream):
+    root = write_folder(tmp_path / "photos")
+    options = {"stream": stream, "progressive": (4, 6), "epochs": 7, "image_cache": False}
+    task = build(root, **options).task
+    assert [(phase.first_epoch, phase.side) for phase in task.phases] == [(0, 4), (3, 6), (5, 8)]
+    keys = jax.random.split(jax.random.key(0), 2)
+    for phase in task.phases:
+        train = task.train
+        rows = (
+            np.stack([train.resized(phase.side).cropped(row, 0, 0) for row in range(2)])
+            if stream == "always"
+            else train.images[:2]
+        )
+        images, _ = phase.prepare(rows, task.train.labels[:2], keys)
+        assert images.shape == (2, phase.side, phase.side, 3)
+
+
+def test_a_run_of_growing_images_reports_and_predicts_at_the_size_of_its_evaluation(
+    tmp_path, capsys
+):
+    write_folder(tmp_path / "photos")
+    sizes = ["--progressive", "4", "--eval-crop", "10", "--epochs", "2", "--stream", "always"]
+    arguments = [*OPTIONS, "--data-dir", "photos", *sizes]
+    assert cifar_resnet34.main(arguments, create_model=create_small_model) == 0
+    report = json.loads((tmp_path / "run" / "report.json").read_text())
+    assert report["image_sizes"] == [4, 8]
+    printed = capsys.readouterr().out
+    assert "Epoch: 001/002 | 4 px | Train: " in printed
+    assert "Epoch: 002/002 | 8 px | Train: " in printed
+    # Another number of epochs would have been other sizes.
+    again = [*arguments, "--resume", "--epochs", "4"]
+    assert cifar_resnet34.main(again, create_model=create_small_model) == 2
+    assert "`epochs` was 2 and is now 4" in capsys.readouterr().err

@@ -55,6 +55,19 @@ def test_defaults_are_the_references(variant, module):
     assert {name: values[name] for name in expected} == expected
 
 
+def test_the_quick_preset_of_a_recipe():
+    def read(*argv):
+        config = parse(
+            cifar_resnet18_modern.CONFIG, argv, description="", quick=cifar_resnet18_modern.QUICK
+        )
+        return config.images.augment, config.optimizer.lr, config.data.dataset
+
+    # Neither mirror images nor large holes: they make other digits.
+    assert read("--preset", "quick") == (("crop:2",), 0.1, "digits")
+    assert read("--preset", "quick", "--lr", "0.2")[1] == 0.2
+    assert read() == (("crop:4", "flip", "cutout:16"), 0.1, "cifar10")
+
+
 def test_the_command_line_overrides_the_preset():
     config = recipe.parse(
         cifar_resnet34.CONFIG, ["--epochs", "3", "--preset", "quick"], description=""
@@ -112,6 +125,11 @@ MISTAKES = {
     "--preset quick --augment mixup --train-accuracy running": r"needs one label for each image",
     "--train-accuracy all": r"`train_accuracy` \(='all'\) must be one of full, running, none",
     "--recipe tutorial --train-accuracy none": r"`train_accuracy` \(='none'\) must be 'full' with",
+    "--eval-crop 121": r"`eval_crop` \(=121\) must be at least 1, and not exceed `resize`",
+    "--eval-crop 0": r"`eval_crop` \(=0\) must be at least 1",
+    "--progressive 64 110": r"`progressive` \(=\(64, 110\)\) must ascend .* below `crop` \(=110\)",
+    "--progressive 0": r"`progressive` \(=\(0,\)\) must ascend from at least 1",
+    "--progressive 64 96 --epochs 2": r"`progressive` .* makes 3 sizes, .* `epochs` \(=2\) must",
     "--stem vgg": r"`stem` \(='vgg'\) must be one of imagenet, cifar",
     "--recipe mine": r"`recipe` \(='mine'\) must be one of default, tutorial",
     "--preset quick --batch-size 2000": r"`batch_size` \(=2000\) must not exceed .* \(=1294\)",
