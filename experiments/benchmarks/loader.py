@@ -8,8 +8,8 @@ it to 224 pixels as torchvision's RandomResizedCrop does, and give batches in ui
 them, too, which ours leaves to the device. The sides take turns, each in a process of its own with
 its own workers; 0 workers are threads of the process for us, and the process itself for torch.
 
-The rate is that from the first batch on; `start` is the time until then, most of which our workers
-need to start Python. `CPU` is the processor time of all processes of a side for an image, which
+The rate is that between the first and the last full batch; `start` is the time until the first,
+most of which our workers need to start Python. `CPU` is the processor time of all processes of a side for an image, which
 other work on the machine hardly changes. The memory is theirs, too, shared pages counted once.
 """
 
@@ -34,7 +34,7 @@ from .harness import describe_machine, exit_code, new_file, print_table, save
 from .photographs import WRITERS, encoded
 
 SIDE = 224
-_PAUSE = 0.1  # seconds between two looks at the memory
+_PAUSE = 0.25  # seconds between two looks at the memory
 
 Job = Callable[[], AbstractContextManager[Iterator[Any]]]
 """Begins a pass; gives its batches."""
@@ -45,7 +45,7 @@ class Measured(NamedTuple):
 
     Attributes:
         start: seconds to the first batch.
-        rate: images a second after it.
+        rate: images a second from then to the last full batch.
         memory: most bytes of all processes of the side together.
         cpu: processor seconds of all of them, an image.
     """
@@ -145,24 +145,32 @@ def measure(job: Job) -> Measured:
     Args:
         job: begins the pass.
     """
-    most, ended = [0], threading.Event()
+    # Most memory, and the processor time of looking at it, which is not the side's.
+    most, looking, ended = [0], [0.0], threading.Event()
 
     def look() -> None:
         while not ended.wait(_PAUSE):
             most[0] = max(most[0], sum(map(_memory, _tree())))
+            looking[0] = time.thread_time()
 
     watch = threading.Thread(target=look, daemon=True)
     watch.start()
     begun = time.perf_counter()
     with job() as batches:
-        next(batches)
-        first, cpu, count = time.perf_counter(), _cpu_of_tree(), 0
+        size, count = len(next(batches)), 0
+        first = last = time.perf_counter()
+        processes = _tree()
+        before = after = _cpu(processes) - looking[0]
         for images in batches:
-            count += len(images)
-        last, cpu = time.perf_counter(), _cpu_of_tree() - cpu
+            # With the last few images workers end, and take half a second for it.
+            if len(images) == size:
+                count += size
+                last, after = time.perf_counter(), _cpu(processes) - looking[0]
     ended.set()
     watch.join()
-    return Measured(first - begun, count / (last - first), most[0], cpu / count)
+    return Measured(
+        first - begun, count / (last - first), most[0], max(0.0, after - before) / count
+    )
 
 
 def _stat(process: int) -> list[str]:
@@ -195,9 +203,9 @@ def _memory(process: int) -> int:
     return 1024 * sum(int(line.split()[1]) for line in text.splitlines() if line.startswith("Pss:"))
 
 
-def _cpu_of_tree() -> float:
-    """Return the processor seconds of this process and its children, those that ended included."""
-    ticks = sum(sum(map(int, _stat(process)[11:15])) for process in _tree())
+def _cpu(processes: Sequence[int]) -> float:
+    """Return the processor seconds of some processes, and of their children that ended."""
+    ticks = sum(sum(map(int, _stat(process)[11:15])) for process in processes)
     return ticks / os.sysconf("SC_CLK_TCK")
 
 

@@ -17,32 +17,40 @@ from .image_stream import ImageStream
 
 AHEAD = 64
 """Decoded images that wait in this process, or together in the workers' queues, at least."""
-_WORKERS_OWN = 4
-"""Decoded images that wait inside a worker besides those in its queue."""
+_TOGETHER = 16
+"""Most images that a worker gives at a time. Grain takes a millisecond for what it is given: half
+the time of an image."""
 _NEVER = 1 << 62
 """A size that no image has, in bytes."""
 
 
 class Ordered:
-    """The images of a stream in an order, as Grain takes them from a source.
+    """The images of a stream in an order, a few at a time, as Grain takes them from a source.
 
     Args:
         stream: the images.
         rows: int `[n]`, positions in the stream.
         crop: seed and epoch of the random crops; None crops in the middle.
+        together: images that are given at a time; fewer at the end.
     """
 
-    def __init__(self, stream: ImageStream, rows: np.ndarray, crop: tuple[int, int] | None) -> None:
-        self._stream, self._rows, self._crop = stream, rows, crop
+    def __init__(
+        self,
+        stream: ImageStream,
+        rows: np.ndarray,
+        crop: tuple[int, int] | None,
+        together: int,
+    ) -> None:
+        self._stream, self._rows, self._crop, self._together = stream, rows, crop, together
 
     def __len__(self) -> int:
-        return len(self._rows)
+        return -(-len(self._rows) // self._together)
 
     def __getitem__(self, index: int) -> np.ndarray:
-        row = int(self._rows[index])
+        rows = self._rows[index * self._together :][: self._together].tolist()
         if self._crop is None:
-            return self._stream.centered(row)
-        return self._stream.cropped(row, *self._crop)
+            return np.stack([self._stream.centered(row) for row in rows])
+        return np.stack([self._stream.cropped(row, *self._crop) for row in rows])
 
 
 @contextlib.contextmanager
@@ -58,7 +66,7 @@ def read_ahead(
 
     The results are the same for any number of workers. In memory are, besides the two batches at
     the end, `max(AHEAD, threads)` images; with worker processes each has its own Python
-    (some 200 MB) and holds up to `4 + ceil(AHEAD / workers)` images.
+    (some 200 MB) and holds up to `ceil(AHEAD / workers)` images and 64 more.
 
     Args:
         stream: the images.
@@ -82,23 +90,27 @@ def read_ahead(
         # Grain asks for flags of its own, which a program without absl's command line never reads.
         flags.FLAGS.mark_as_parsed()
     workers = 0 if threads_only else min(stream.workers, len(rows))
-    source = grain.MapDataset.source(Ordered(stream, np.asarray(rows, np.int64), crop))
+    # No image is read with those of another batch, so that an error comes at its own.
+    together = next(n for n in range(_TOGETHER, 0, -1) if batch % n == 0) if workers else 1
+    source = grain.MapDataset.source(Ordered(stream, np.asarray(rows, np.int64), crop, together))
     if workers:
-        options = grain.ReadOptions(num_threads=1, prefetch_buffer_size=_WORKERS_OWN)
-        # An image costs half the time by a pipe: Grain makes a file of shared memory for each, of
-        # which containers have little, and leaves some behind.
+        options = grain.ReadOptions(num_threads=1, prefetch_buffer_size=1)
+        # Images cost half the time by a pipe: Grain makes a file of shared memory for each array,
+        # of which containers have little, and leaves some behind.
         by_pipe = grain.experimental.DatasetOptions(min_shm_size=_NEVER)
         images = grain.experimental.WithOptionsIterDataset(
             source.to_iter_dataset(options), by_pipe
         ).mp_prefetch(
-            grain.MultiprocessingOptions(workers, per_worker_buffer_size=-(-AHEAD // workers)),
+            grain.MultiprocessingOptions(
+                workers, per_worker_buffer_size=-(-AHEAD // (workers * together))
+            ),
             _begin_worker,
         )
     else:
         threads = min(os.cpu_count() or 1, len(rows)) or 1
         images = source.to_iter_dataset(grain.ReadOptions(threads, max(AHEAD, threads)))
     # Batches are made here: workers that make them would hold several each.
-    iterator: Any = iter(images.batch(batch, drop_remainder=False))
+    iterator: Any = iter(grain.experimental.RebatchIterDataset(images, batch))
     try:
         yield _started_quietly(iterator) if workers else iterator
     finally:
