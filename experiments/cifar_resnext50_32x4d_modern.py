@@ -21,6 +21,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from .cifar_resnet18_modern import CONFIG as RESNET18
+from .cifar_resnet18_modern import QUICK
 from .flat import override
 from .recipe import command
 
@@ -29,7 +30,7 @@ CONFIG = override(
 )
 """The recipe's defaults: those of ResNet-18 but for the network."""
 
-train, main = command(CONFIG, __doc__)
+train, main = command(CONFIG, __doc__, quick=QUICK)
 
 if __name__ == "__main__":
     raise SystemExit(main())

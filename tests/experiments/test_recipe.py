@@ -13,8 +13,11 @@ from tiny_runs import create_small_model
 from experiments import (
     cifar_resnet18_modern,
     cifar_resnet34,
+    cifar_resnet34_modern,
     cifar_resnet50,
+    cifar_resnet50_modern,
     cifar_resnext50_32x4d,
+    cifar_resnext50_32x4d_modern,
     recipe,
 )
 from experiments.flat import flatten
@@ -55,17 +58,29 @@ def test_defaults_are_the_references(variant, module):
     assert {name: values[name] for name in expected} == expected
 
 
-def test_the_quick_preset_of_a_recipe():
-    def read(*argv):
-        config = parse(
-            cifar_resnet18_modern.CONFIG, argv, description="", quick=cifar_resnet18_modern.QUICK
-        )
-        return config.images.augment, config.optimizer.lr, config.data.dataset
+MODERN = (
+    cifar_resnet18_modern,
+    cifar_resnet34_modern,
+    cifar_resnet50_modern,
+    cifar_resnext50_32x4d_modern,
+)
 
-    # Neither mirror images nor large holes: they make other digits.
-    assert read("--preset", "quick") == (("crop:2",), 0.1, "digits")
-    assert read("--preset", "quick", "--lr", "0.2")[1] == 0.2
-    assert read() == (("crop:4", "flip", "cutout:16"), 0.1, "cifar10")
+
+def help_of(module, capsys, *argv):
+    with pytest.raises(SystemExit) as stopped:
+        module.main([*argv, "--help"])
+    assert stopped.value.code == 0
+    return " ".join(re.sub(r"\x1b\[[\d;]*m|[│╭╰─╮╯]", " ", capsys.readouterr().out).split())
+
+
+@pytest.mark.parametrize("module", MODERN, ids=lambda module: module.__name__)
+def test_the_quick_preset_of_a_recipe(module, capsys):
+    """On digits the modern recipes make no mirror images and no large holes."""
+    plain = help_of(module, capsys)
+    assert "(default: crop:4 flip cutout:16)" in plain
+    quick = help_of(module, capsys, "--preset", "quick")
+    assert "(default: crop:2)" in quick
+    assert "(default: digits)" in quick
 
 
 def test_the_command_line_overrides_the_preset():
