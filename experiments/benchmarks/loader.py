@@ -9,8 +9,9 @@ them, too, which ours leaves to the device. The sides take turns, each in a proc
 its own workers; 0 workers are threads of the process for us, and the process itself for torch.
 
 The rate is that between the first and the last full batch; `start` is the time until the first,
-most of which our workers need to start Python. `CPU` is the processor time of all processes of a side for an image, which
-other work on the machine hardly changes. The memory is theirs, too, shared pages counted once.
+most of which our workers need to start Python. `CPU` is the processor time of all processes of a
+side for an image, which other work on the machine changes less. The memory is theirs, too, shared
+pages counted once.
 """
 
 from __future__ import annotations

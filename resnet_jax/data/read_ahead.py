@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import contextlib
+import functools
+import logging
 import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Generator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from multiprocessing import resource_tracker
 from typing import Any
 
 import numpy as np
 
+from ..storage import first_line
 from .image_stream import ImageStream
+
+_logger = logging.getLogger(__name__)
 
 AHEAD = 64
 """Decoded images that wait in this process, or together in the workers' queues, at least."""
@@ -83,12 +91,12 @@ def read_ahead(
         ImageFileError: at its batch, if an image is damaged or too large.
         OSError: at its batch, if an image cannot be read.
     """
-    import grain  # slow to import, and only streams need it
-    from absl import flags
-
-    if not flags.FLAGS.is_parsed():
-        # Grain asks for flags of its own, which a program without absl's command line never reads.
-        flags.FLAGS.mark_as_parsed()
+    grain = _import_grain()
+    if grain is None:
+        source = Ordered(stream, np.asarray(rows, np.int64), crop, 1)
+        with contextlib.closing(_in_threads(source, batch)) as plain:
+            yield plain
+        return
     workers = 0 if threads_only else min(stream.workers, len(rows))
     # No image is read with those of another batch, so that an error comes at its own.
     together = next(n for n in range(_TOGETHER, 0, -1) if batch % n == 0) if workers else 1
@@ -115,6 +123,45 @@ def read_ahead(
         yield _started_quietly(iterator) if workers else iterator
     finally:
         iterator.close()
+
+
+@functools.cache
+def _import_grain() -> Any:
+    """Return the package Grain, which is slow to import and which only streams need.
+
+    It is None where it cannot be imported, as without array_record, which it needs everywhere but
+    on Windows.
+    """
+    try:
+        import grain
+        from absl import flags
+    except ImportError as error:
+        _logger.warning(
+            "Grain cannot be imported (%s): images are read by threads, without workers",
+            first_line(error),
+        )
+        return None
+    if not flags.FLAGS.is_parsed():
+        # Grain asks for flags of its own, which a program without absl's command line never reads.
+        flags.FLAGS.mark_as_parsed()
+    return grain
+
+
+def _in_threads(source: Ordered, batch: int) -> Generator[np.ndarray, None, None]:
+    """Yield the batches of an order, without Grain."""
+    threads = os.cpu_count() or 1
+    with ThreadPoolExecutor(threads, thread_name_prefix="images") as pool:
+        rest = iter(range(len(source)))
+        waiting = deque(pool.submit(source.__getitem__, n) for n in islice(rest, AHEAD))
+        try:
+            while waiting:
+                taken: list[np.ndarray] = []
+                while waiting and len(taken) < batch:
+                    taken.append(waiting.popleft().result())
+                    waiting.extend(pool.submit(source.__getitem__, n) for n in islice(rest, 1))
+                yield np.concatenate(taken)
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
 def _started_quietly(iterator: Iterator[np.ndarray]) -> Iterator[np.ndarray]:

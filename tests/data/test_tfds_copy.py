@@ -265,6 +265,57 @@ assert predict.main([*options, str(photos / "n00000000")]) == 0
 """
 
 
+STREAMED = """
+import io, tarfile
+import numpy as np, pyarrow, pyarrow.parquet
+from pictures import encoded, write_folder
+from tiny_runs import create_small_model
+from experiments import cifar_resnet34
+from resnet_jax.data import (
+    ImageStream, ImageTransform, RandomResizedCrop, load_image_folder, open_records, read_ahead,
+)
+
+examples = [(encoded(number), number % 2) for number in range(24)]
+for kind in ("tar", "parquet"):
+    (folder / kind).mkdir()
+with tarfile.open(folder / "tar" / "all.tar", "w") as tar:
+    for number, (data, label) in enumerate(examples):
+        for suffix, content in ((".cls", str(label).encode()), (".jpg", data)):
+            member = tarfile.TarInfo(f"{number}{suffix}")
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
+table = pyarrow.table({
+    "image": [{"bytes": data, "path": None} for data, _ in examples],
+    "label": [label for _, label in examples],
+})
+pyarrow.parquet.write_table(table, folder / "parquet" / "train.parquet")
+write_folder(folder / "files")
+center = ImageTransform(resize=12, crop=8)
+for kind in ("tar", "parquet", "files"):
+    records = open_records(folder / kind).train
+    stream = ImageStream(records=records, center=center, random=RandomResizedCrop(size=8))
+    with read_ahead(stream, np.arange(19), batch=7, crop=(3, 4)) as batches:
+        found = list(batches)
+    assert [len(images) for images in found] == [7, 7, 5]
+    wanted = [stream.cropped(number, 3, 4) for number in range(19)]
+    assert (np.concatenate(found) == np.stack(wanted)).all()
+for _ in range(2):
+    load_image_folder(folder / "files", side=8, keep_in=folder / "d")
+options = ["--dataset", "folder", "--data-dir", str(folder / "tar"), "--run-dir"]
+options += [str(folder / "run"), "--resize", "12", "--crop", "8", "--epochs", "1"]
+options += ["--batch-size", "8", "--no-compile-cache"]
+assert cifar_resnet34.main(options, create_model=create_small_model) == 0
+"""
+
+
+def test_streams_of_other_formats_need_no_tfds(tmp_path):
+    """Nor Grain, which imports array_record: threads then read the same images in its place."""
+    pytest.importorskip("pyarrow")
+    result = run(STREAMED, "no", "tensorflow_datasets array_record", folder=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert result.stderr.count("Grain cannot be imported (No module named 'array_record'): ") == 1
+
+
 def test_tfds_is_imported_only_for_its_own_files(tmp_path, cifar):
     files = cifar(per_batch=4, test_size=6)
     load(files, tmp_path / "d", files.binary)
