@@ -374,7 +374,7 @@ def test_one_part_of_the_parquet_files_is_too_little(cifar, tmp_path):
             "labels out",
         ),
         (lambda files: parquet("cifar10", files.train_images, files.train_labels)[:-9], "cannot"),
-        (lambda files: b"PAR1", "cannot read"),
+        (lambda files: b"PAR1", "cannot be read"),
     ],
 )
 def test_bad_parquet_is_explained(cifar, tmp_path, change, reason):
