@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..models.cifar_variants import CIFAR_VARIANTS
+
 
 @dataclass(frozen=True)
 class ModelCard:
@@ -44,15 +46,21 @@ def card_text(card: ModelCard, config: Mapping[str, Any]) -> str:
     for name, value in card.metrics.items():
         if not 0 <= value <= 1:
             raise ValueError(f"`metrics` has {name!r} (={value}), which must be a fraction")
-    return "\n".join([*_header(card), *_body(card, config)]) + "\n"
+    return "\n".join([*_header(card, config), *_body(card, config)]) + "\n"
 
 
-def _header(card: ModelCard) -> Iterator[str]:
+def _is_timms(config: Mapping[str, Any]) -> bool:
+    """Return whether timm has the architecture, too."""
+    return config["architecture"] not in CIFAR_VARIANTS
+
+
+def _header(card: ModelCard, config: Mapping[str, Any]) -> Iterator[str]:
     """Yield the lines of the header; strings of JSON are strings of YAML."""
     yield "---"
-    yield from _list("tags", card.tags)
+    yield from _list("tags", [tag for tag in card.tags if tag != "timm" or _is_timms(config)])
     yield "pipeline_tag: image-classification"
-    yield "library_name: timm"
+    if _is_timms(config):
+        yield "library_name: timm"
     if card.license is not None:
         yield f"license: {json.dumps(card.license)}"
     yield from _list("datasets", card.datasets)
@@ -90,6 +98,7 @@ def _body(card: ModelCard, config: Mapping[str, Any]) -> Iterator[str]:
     yield "import resnet_jax as rj  # FOLDER is the folder of this file"
     yield 'network = rj.load_pretrained("FOLDER")'
     yield 'print(network.predict(Image.open("photo.jpg")))'
-    yield ""
-    yield 'net = timm.create_model("local-dir:FOLDER", pretrained=True)'
+    if _is_timms(config):
+        yield ""
+        yield 'net = timm.create_model("local-dir:FOLDER", pretrained=True)'
     yield "~~~"

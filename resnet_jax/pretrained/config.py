@@ -184,7 +184,7 @@ def _check_numbers(config: Mapping[str, Any]) -> None:
     layers = arguments.get("layers")
     if layers is not None and not (
         isinstance(layers, Sequence)
-        and len(layers) == 4
+        and 1 <= len(layers) <= 4
         and all(type(count) is int and 1 <= count <= _LARGEST["layers"] for count in layers)
     ):
-        raise WeightsError(f"`layers` (={layers!r:.40}) must be four numbers of blocks")
+        raise WeightsError(f"`layers` (={layers!r:.40}) must be one to four numbers of blocks")

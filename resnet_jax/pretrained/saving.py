@@ -34,7 +34,8 @@ def save_pretrained(
     """Write a network as `model.safetensors`, `config.json` and a model card, all or nothing.
 
     `timm.create_model("local-dir:FOLDER", pretrained=True)` and `load_pretrained("FOLDER")` make
-    the same network of it, with the same transform.
+    the same network of it, with the same transform. Networks for CIFAR, such as `resnet20`, are not
+    among timm's; `load_pretrained` alone reads them.
 
     Args:
         folder: the folder; made if it does not exist.
@@ -48,8 +49,8 @@ def save_pretrained(
             others stay.
 
     Raises:
-        ValueError: if timm cannot make such a network, or the arguments do not fit together;
-            nothing is written.
+        ValueError: if the network is none that a name in `VARIANTS` stands for, or the arguments
+            do not fit together; nothing is written.
         FileExistsError: if the folder holds files and `overwrite` is False, or is no folder.
         OSError: if the folder cannot be written.
 

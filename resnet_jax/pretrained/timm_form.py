@@ -36,7 +36,7 @@ def config_of(
         license_: the weights' license, or None.
 
     Raises:
-        ValueError: if timm has no such network, or the arguments do not fit together.
+        ValueError: if no row of the table is such a network, or the arguments do not fit together.
     """
     channels = image_channels(model, variables)
     if len(transform.mean) != channels:

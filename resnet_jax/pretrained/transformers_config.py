@@ -56,7 +56,8 @@ def from_transformers(
             f"`hidden_sizes` (={sizes!r:.60}) must be {expansion}, {2 * expansion}, "
             f"{4 * expansion} and {8 * expansion} times `embedding_size` (={planes!r:.20})"
         )
-    if not isinstance(depths, list) or any(type(count) is not int for count in depths):
+    counts = depths if isinstance(depths, list) else []
+    if len(counts) != 4 or any(type(count) is not int for count in counts):
         raise WeightsError(f"`depths` (={depths!r:.60}) must be four numbers of blocks")
     names = _labels(raw.get("id2label"))
     config: dict[str, Any] = {

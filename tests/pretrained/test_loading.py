@@ -235,7 +235,7 @@ def test_variant_takes_the_place_of_an_unknown_architecture(tmp_path, variables)
         ({"num_classes": -1}, r"`num_classes` \(=-1\)"),
         ({"model_args": {"stem_shape": 3}}, r"`model_args` cannot be used: .*`stem_shape`"),
         ({"model_args": [1]}, r"`model_args` \(=\[1\]\) must be an object"),
-        ({"model_args": {"layers": [1, 1, 1, 10**9]}}, r"`layers` .* must be four numbers"),
+        ({"model_args": {"layers": [1, 1, 1, 10**9]}}, r"`layers` .* must be one to four numbers"),
         ({"pretrained_cfg": 3}, r"`pretrained_cfg` \(=3\) must be an object"),
         ({"pretrained_cfg": {"input_size": [3, 224, 192]}}, r"`input_size` .* must be square"),
         ({"pretrained_cfg": {"input_size": "big"}}, r"`pretrained_cfg` describes no transform"),

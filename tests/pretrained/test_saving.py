@@ -59,6 +59,24 @@ def test_a_folder_is_read_as_it_was_written(small, tmp_path):
     }
 
 
+@pytest.mark.parametrize("variant", ["resnet20", "preact_resnet18", "wide_resnet16_8"])
+def test_networks_for_cifar(variant, tmp_path):
+    stages = len(rj.VARIANTS[variant].layers)
+    model = rj.create_model(variant, layers=(1,) * stages)
+    variables = make_variables(model)
+    transform = ImageTransform(resize=32, crop=32)
+    rj.save_pretrained(tmp_path / "net", model, variables, transform=transform)
+    loaded = rj.load_pretrained(tmp_path / "net")
+    assert loaded.config["architecture"] == variant
+    assert loaded.transform == transform
+    assert "timm" not in (tmp_path / "net" / "README.md").read_text()
+    images = np.random.default_rng(0).random((1, 32, 32, 3), np.float32)
+    np.testing.assert_array_equal(
+        jax.jit(loaded.model.apply)(loaded.variables, images),
+        jax.jit(model.apply)(variables, images),
+    )
+
+
 @pytest.mark.parametrize("crop", [1, 32, 176, 224, 237, 288, 299])
 def test_every_resize_survives(crop):
     from resnet_jax.pretrained.timm_form import _share

@@ -115,7 +115,7 @@ def test_image_processors(tmp_path, renamed, processor, expected):
         ({"downsample_in_bottleneck": True}, r"`downsample_in_bottleneck` \(=True\) must be F"),
         ({"hidden_sizes": [1, 2, 3, 4]}, r"`hidden_sizes` .* times `embedding_size` \(=8\)"),
         ({"depths": "many"}, r"`depths` \(='many'\) must be four numbers"),
-        ({"depths": [1, 1, 1]}, r"`layers` \(=\[1, 1, 1\]\) must be four numbers"),
+        ({"depths": [1, 1, 1]}, r"`depths` \(=\[1, 1, 1\]\) must be four numbers"),
         ({"id2label": {"0": "a", "2": "b"}}, "`id2label` has no entry for the class 1"),
     ],
 )
