@@ -63,6 +63,7 @@ def write(path, names, *, mistakes=True, **changes):
     report = {
         "weights": "last epoch (10)",
         "tests_on_valid": False,
+        "image_sizes": None,
         "best_checkpoint": {
             "epoch": 9,
             "step": 180,

@@ -245,6 +245,8 @@ def test_a_run_of_growing_images_reports_and_predicts_at_the_size_of_its_evaluat
     assert cifar_resnet34.main(arguments, create_model=create_small_model) == 0
     report = json.loads((tmp_path / "run" / "report.json").read_text())
     assert report["image_sizes"] == [4, 8]
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert "2 epochs of training, 1 on images of 4 px, 1 on images of 8 px." in page
     printed = capsys.readouterr().out
     assert "Epoch: 001/002 | 4 px | Train: " in printed
     assert "Epoch: 002/002 | 8 px | Train: " in printed
