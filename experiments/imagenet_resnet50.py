@@ -30,7 +30,10 @@ label smoothing add to it, see He et al. 2018, https://arxiv.org/abs/1812.01187,
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 from .flat import override
 from .options import FOLDER
@@ -58,7 +61,10 @@ CONFIG = override(
 )
 """The recipe's defaults."""
 
-train, main = command(CONFIG, __doc__)
+QUICK: Mapping[str, Any] = MappingProxyType({"lr": 0.1, "augment": ("crop:2",)})
+"""What the preset quick replaces: a digit's mirror image is none."""
+
+train, main = command(CONFIG, __doc__, quick=QUICK)
 
 if __name__ == "__main__":
     raise SystemExit(main())

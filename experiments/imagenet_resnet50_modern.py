@@ -36,7 +36,10 @@ and https://github.com/pytorch/vision/issues/3995. What differs from theirs:
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 from .flat import override
 from .imagenet_resnet50 import CONFIG as BASE
@@ -57,7 +60,16 @@ CONFIG = override(
 )
 """The recipe's defaults: those of the other recipe but for these."""
 
-train, main = command(CONFIG, __doc__)
+QUICK: Mapping[str, Any] = MappingProxyType(
+    {
+        "lr": 0.1,
+        "augment": ("trivialaugment", "erase:0.1", "mixup:0.2/cutmix:1"),
+        "ema_decay": 0.99,
+    }
+)
+"""What the preset quick replaces: a digit's mirror image is none, and the run is short."""
+
+train, main = command(CONFIG, __doc__, quick=QUICK)
 
 if __name__ == "__main__":
     raise SystemExit(main())

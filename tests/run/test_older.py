@@ -171,6 +171,7 @@ def errors(capsys, count=1):
     """Return what was said on standard error, except for what was found and read of the images."""
     said = capsys.readouterr().err.splitlines()
     found = ("photos has ", "train: ", "valid: ", "test: ", "Checking ", "Reading ")
+    found += ("read the images that are kept", "kept the decoded images")
     said = [line for line in said if not line.startswith(found)]
     assert len(said) == count
     return said
