@@ -57,6 +57,17 @@ def test_statistics_of_each_device_alone_are_noticed():
         assert_close(expected_losses, result, expected_losses, expected)
 
 
+def traced(equation):
+    """Trace a linear function of the operations, which an equation holds as it was written."""
+    linear, count = equation.params["linear"], equation.params["count"]
+
+    def apply(*arrays):
+        return linear.forward(*linear.static, arrays[:count], arrays[count:])
+
+    arrays = [variable.aval for variable in equation.invars]
+    return jax.make_jaxpr(apply, axis_env=[("batch", 8)])(*arrays)
+
+
 def count_sums(part):
     """Count the sums over devices in a computation, or in any parameter of its equations."""
     if isinstance(part, (tuple, list)):
@@ -65,6 +76,8 @@ def count_sums(part):
     for equation in getattr(getattr(part, "jaxpr", part), "eqns", ()):
         own += equation.primitive.name.startswith("psum")
         own += count_sums(list(equation.params.values()))
+        if "linear" in equation.params:
+            own += count_sums(traced(equation))
     return own
 
 

@@ -272,7 +272,7 @@ def test_the_modern_recipe(capsys, tmp_path):
     assert not list((tmp_path / "run").glob("events.out.tfevents.*"))
     assert report["config"]["augment"] == ["crop:1", "flip", "cutout:2", "mixup"]
     # The last of 20 steps of a cosine after 10 of warm-up.
-    expected = 0.01 * (1 + math.cos(0.9 * math.pi)) / 2
+    expected = 0.1 * (1 + math.cos(0.9 * math.pi)) / 2
     assert report["learning_rates"] == pytest.approx([expected], rel=1e-4)
     capsys.readouterr()
     # With more epochs the learning rates up to now would have been others.
