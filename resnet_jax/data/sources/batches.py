@@ -11,7 +11,7 @@ import numpy as np
 
 from ...storage import one_line
 from ..base import Arrays, DatasetError, Parts
-from .layout import Layout, check_digest, places, where
+from .layout import Layout, places, read_published, where
 from .trees import Tree
 from .unpickle import load_arrays
 
@@ -110,13 +110,10 @@ class Batches(Layout):
             DatasetError: if a file is missing, damaged, or not what it should be.
         """
         digests = self.digests or (None,) * len(names)
-        expected = dict(zip(names, digests, strict=True))
-        batches: dict[str, Arrays] = {}
-        for name, data in tree.read(names):
-            check_digest(tree, name, data, expected[name])
-            batches[name] = self._decode(data, where(tree, name), len(class_names))
-        if missing := [name for name in names if name not in batches]:
-            raise DatasetError(f"{tree.path} lacks {', '.join(missing)}")
+        batches = {
+            name: self._decode(data, where(tree, name), len(class_names))
+            for name, data in read_published(tree, dict(zip(names, digests, strict=True)))
+        }
         train = [batches[name] for name in names[:-1]]
         return Parts(
             Arrays(

@@ -77,10 +77,9 @@ class HubParquet(Layout):
         Raises:
             DatasetError: if a file is damaged, has other columns or labels, or pyarrow is missing.
         """
-        parts = {
-            part: [name for name in names if _part(name) == part] for part in ("train", "test")
-        }
-        train, test = (self._part(tree, files, len(class_names)) for files in parts.values())
+        train, test = (
+            self._part(tree, files, len(class_names)) for files in _by_part(names).values()
+        )
         return Parts(train, test)
 
     def _parts(self, tree: Tree, place: str) -> dict[str, list[str]]:
@@ -88,10 +87,7 @@ class HubParquet(Layout):
         for folder in tree.folders(place):
             if part_of(PurePosixPath(folder).name):
                 files += tree.files(folder)
-        parquet = [name for name in files if name.endswith(".parquet")]
-        return {
-            part: [name for name in parquet if _part(name) == part] for part in ("train", "test")
-        }
+        return _by_part([name for name in files if name.endswith(".parquet")])
 
     def _part(self, tree: Tree, names: Sequence[str], classes: int) -> Arrays:
         files = []
@@ -129,6 +125,11 @@ def is_parquet(path: Path) -> bool:
         return False
     with path.open("rb") as file:
         return file.read(len(_MAGIC)) == _MAGIC
+
+
+def _by_part(names: Sequence[str]) -> dict[str, list[str]]:
+    """Return the files of each part, by their names."""
+    return {part: [name for name in names if _part(name) == part] for part in ("train", "test")}
 
 
 def _part(name: str) -> str | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from ...storage import printable
 from ..base import DatasetError, Parts
@@ -89,18 +89,27 @@ def where(tree: Tree, name: str) -> str:
     return f"{printable(name)} in {printable(str(tree.path))}"
 
 
-def check_digest(tree: Tree, name: str, data: bytes, digest: str | None) -> None:
-    """Raise if a file is not the published one.
+def read_published(tree: Tree, digests: Mapping[str, str | None]) -> Iterator[tuple[str, bytes]]:
+    """Yield the name and the contents of every file, in the order of the tree.
 
     Args:
         tree: the folder or archive.
-        name: name of the file in it.
-        data: its contents.
-        digest: its published checksum, or None if none is known.
+        digests: the published checksum of each file by its name, or None if none is known.
 
     Raises:
-        DatasetError: if the checksum differs.
+        DatasetError: if a file is not the published one, or, after the others, if one is missing.
     """
+    missing = dict.fromkeys(digests)
+    for name, data in tree.read(list(digests)):
+        _check_digest(tree, name, data, digests[name])
+        missing.pop(name, None)
+        yield name, data
+    if missing:
+        raise DatasetError(f"{tree.path} lacks {', '.join(missing)}")
+
+
+def _check_digest(tree: Tree, name: str, data: bytes, digest: str | None) -> None:
+    """Raise a `DatasetError` if a file is not the published one."""
     if digest is None:
         return
     found = bytes_digest(data, digest.partition(":")[0])

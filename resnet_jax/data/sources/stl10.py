@@ -15,7 +15,7 @@ import numpy as np
 from ..base import Arrays, DatasetError, Parts
 from ..remote_file import RemoteFile
 from .forms import Forms
-from .layout import Layout, check_digest, places, where
+from .layout import Layout, places, read_published, where
 from .published import Published
 from .trees import Tree
 
@@ -72,13 +72,8 @@ class Stl10Binary(Layout):
         Raises:
             DatasetError: if a file is missing, damaged, or not what it should be.
         """
-        digests = dict(zip(names, self.digests, strict=True))
-        found: dict[str, np.ndarray] = {}
-        for name, data in tree.read(names):
-            check_digest(tree, name, data, digests[name])
-            found[name] = np.frombuffer(data, np.uint8)
-        if missing := [name for name in names if name not in found]:
-            raise DatasetError(f"{tree.path} lacks {', '.join(missing)}")
+        files = read_published(tree, dict(zip(names, self.digests, strict=True)))
+        found = {name: np.frombuffer(data, np.uint8) for name, data in files}
         train, test = (_arrays(tree, names[at : at + 2], found, len(class_names)) for at in (0, 2))
         return Parts(train, test)
 

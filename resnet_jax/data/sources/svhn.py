@@ -16,7 +16,7 @@ import numpy as np
 from ..base import Arrays, DatasetError, Parts
 from ..remote_file import RemoteFile
 from .forms import Forms
-from .layout import Layout, check_digest, places, where
+from .layout import Layout, places, read_published, where
 from .published import Published
 from .trees import Tree
 
@@ -98,13 +98,11 @@ class SvhnMatlab(Layout):
         Raises:
             DatasetError: if a file is damaged or not the published one.
         """
-        files = dict(zip(names, self.files, strict=True))
-        parts = {}
-        for name, data in tree.read(names):
-            check_digest(tree, name, data, files[name].digest)
-            parts[name] = _arrays(data, where(tree, name), len(class_names))
-        if missing := [name for name in names if name not in parts]:
-            raise DatasetError(f"{tree.path} lacks {', '.join(missing)}")
+        digests = {name: file.digest for name, file in zip(names, self.files, strict=True)}
+        parts = {
+            name: _arrays(data, where(tree, name), len(class_names))
+            for name, data in read_published(tree, digests)
+        }
         return Parts(*(parts[name] for name in names))
 
 
