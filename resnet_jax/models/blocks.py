@@ -121,6 +121,15 @@ class ResidualBlock(nn.Module):
             scale_init=scale_init, dtype=self.dtype, axis_name=self.axis_name, name=name
         )
 
+    def make_inner_conv(self, features: int) -> nn.Module:
+        """Make the 3×3 convolution of a bottleneck, strided, dilated and grouped, as `conv2`.
+
+        Args:
+            features: output channels.
+        """
+        where = (self.conv_stride, self.dilation, self.groups)
+        return Conv(features, 3, *where, dtype=self.dtype, name="conv2")
+
     @property
     def filtered(self) -> bool:
         """Whether the block has a low-pass filter: where it strides, or its stage dilates."""
@@ -253,15 +262,7 @@ class Bottleneck(ResidualBlock):
         first, width, features = self.bottleneck_widths
         y = Conv(first, 1, dtype=self.dtype, name="conv1")(x)
         y = self.act(self.make_norm("bn1")(y, train))
-        y = Conv(
-            width,
-            3,
-            self.conv_stride,
-            self.dilation,
-            self.groups,
-            dtype=self.dtype,
-            name="conv2",
-        )(y)
+        y = self.make_inner_conv(width)(y)
         y = self.act(self.make_norm("bn2")(y, train))
         y = self.drop(self.filter(y), train)
         y = Conv(features, 1, dtype=self.dtype, name="conv3")(y)

@@ -80,15 +80,7 @@ class PreactivationBottleneck(PreactivationBlock):
         activated = self.act(self.make_norm("bn1")(x, train))
         y = Conv(first, 1, dtype=self.dtype, name="conv1")(activated)
         y = self.act(self.make_norm("bn2")(y, train))
-        y = Conv(
-            width,
-            3,
-            self.conv_stride,
-            self.dilation,
-            self.groups,
-            dtype=self.dtype,
-            name="conv2",
-        )(y)
+        y = self.make_inner_conv(width)(y)
         y = self.act(self.make_norm("bn3")(y, train))
         y = self.drop(self.filter(y), train)
         y = Conv(features, 1, dtype=self.dtype, kernel_init=self.last_kernel_init, name="conv3")(y)

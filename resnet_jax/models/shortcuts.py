@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Protocol
+from typing import Any, Protocol
 
 import jax.numpy as jnp
 from flax import linen as nn
@@ -49,7 +49,39 @@ class Shortcut(Protocol):
         """
 
 
-class Downsample(nn.Module):
+class ShortcutModule(nn.Module):
+    """The fields of the shortcuts here; not every one of them uses all.
+
+    Attributes:
+        features: output channels.
+        stride: factor by which the map shrinks.
+        norm_layer: makes the normalisation.
+        dtype: dtype of the computation; None takes the input's.
+        axis_name: passed to the normalisation.
+        dilation: dilation of a kernel above 1×1.
+        out_dilation: dilation of the blocks that follow.
+    """
+
+    features: int
+    stride: int = 1
+    norm_layer: NormLayer = BatchNorm
+    dtype: DTypeLike | None = None
+    axis_name: str | None = None
+    dilation: int = 1
+    out_dilation: int = 1
+
+    def make_norm(self, name: str) -> Any:
+        """Make the normalisation.
+
+        Args:
+            name: name of the module.
+        """
+        return self.norm_layer(
+            scale_init=nn.initializers.ones, dtype=self.dtype, axis_name=self.axis_name, name=name
+        )
+
+
+class Downsample(ShortcutModule):
     """The projection shortcut: a 1×1 convolution, then normalisation.
 
     Attributes:
@@ -63,13 +95,6 @@ class Downsample(nn.Module):
         kernel_size: side of the kernel where the block strides or dilates; elsewhere it is 1.
     """
 
-    features: int
-    stride: int = 1
-    norm_layer: NormLayer = BatchNorm
-    dtype: DTypeLike | None = None
-    axis_name: str | None = None
-    dilation: int = 1
-    out_dilation: int = 1
     kernel_size: int = 1
 
     @nn.compact
@@ -78,13 +103,10 @@ class Downsample(nn.Module):
         size = self.kernel_size if self.stride > 1 or self.out_dilation > 1 else 1
         dilation = self.dilation if size > 1 else 1
         conv = Conv(self.features, size, self.stride, dilation, dtype=self.dtype, name="conv")
-        norm = self.norm_layer(
-            scale_init=nn.initializers.ones, dtype=self.dtype, axis_name=self.axis_name, name="bn"
-        )
-        return norm(conv(x), train)
+        return self.make_norm("bn")(conv(x), train)
 
 
-class AverageDownsample(nn.Module):
+class AverageDownsample(ShortcutModule):
     """The shortcut of ResNet-D: mean of 2×2 pixels, 1×1 convolution of stride 1, normalisation.
 
     No pixel of the input is left out: at the end of an odd side the mean is that of the pixels
@@ -105,14 +127,6 @@ class AverageDownsample(nn.Module):
         He et al. 2018, https://arxiv.org/abs/1812.01187
     """
 
-    features: int
-    stride: int = 1
-    norm_layer: NormLayer = BatchNorm
-    dtype: DTypeLike | None = None
-    axis_name: str | None = None
-    dilation: int = 1
-    out_dilation: int = 1
-
     @nn.compact
     def __call__(self, x: Array, train: bool = False) -> Array:
         """Map `[batch, height, width, in]` to `[batch, height', width', features]`."""
@@ -124,13 +138,10 @@ class AverageDownsample(nn.Module):
             x = mean_of_windows(jnp.pad(x, ((0, 0), (0, 1), (0, 1), (0, 0))), 2, 1)
         # The names are the places in torch's sequence, of which the pool is the first.
         x = Conv(self.features, 1, dtype=self.dtype, name="1")(x)
-        norm = self.norm_layer(
-            scale_init=nn.initializers.ones, dtype=self.dtype, axis_name=self.axis_name, name="2"
-        )
-        return norm(x, train)
+        return self.make_norm("2")(x, train)
 
 
-class ConvDownsample(nn.Module):
+class ConvDownsample(ShortcutModule):
     """A 1×1 convolution without normalisation, the projection of pre-activated blocks.
 
     Attributes:
@@ -146,21 +157,13 @@ class ConvDownsample(nn.Module):
         He et al. 2016, https://arxiv.org/abs/1603.05027
     """
 
-    features: int
-    stride: int = 1
-    norm_layer: NormLayer = BatchNorm
-    dtype: DTypeLike | None = None
-    axis_name: str | None = None
-    dilation: int = 1
-    out_dilation: int = 1
-
     @nn.compact
     def __call__(self, x: Array, train: bool = False) -> Array:
         """Map `[batch, height, width, in]` to `[batch, height', width', features]`."""
         return Conv(self.features, 1, self.stride, dtype=self.dtype, name="conv")(x)
 
 
-class PadDownsample(nn.Module):
+class PadDownsample(ShortcutModule):
     """The shortcut without parameters: every `stride`-th pixel, and zeros in the new channels.
 
     Half of the new channels lie before those of the input and half after them; of an odd number
@@ -178,14 +181,6 @@ class PadDownsample(nn.Module):
     References:
         He et al. 2015, https://arxiv.org/abs/1512.03385 (option A)
     """
-
-    features: int
-    stride: int = 1
-    norm_layer: NormLayer = BatchNorm
-    dtype: DTypeLike | None = None
-    axis_name: str | None = None
-    dilation: int = 1
-    out_dilation: int = 1
 
     def __call__(self, x: Array, train: bool = False) -> Array:
         """Map `[batch, height, width, in]` to `[batch, height', width', features]`.
