@@ -44,11 +44,10 @@ from resnet_jax.data import (
     IMAGENET_MEAN,
     IMAGENET_STD,
     MAX_PIXELS,
-    FolderFacts,
     load_image_folder,
 )
 from resnet_jax.models import Dense, ResNet, freeze_batch_norm, stage_of
-from resnet_jax.run import DataFacts, FitConfig, processes, steps_per_epoch
+from resnet_jax.run import DataFacts, FitConfig, processes
 from resnet_jax.storage import one_line
 
 from . import cli
@@ -275,7 +274,7 @@ class FineTune(Job):
             transform=self.images.build_image_transform(*shown),
             max_pixels=max(1, round(self.folder.max_megapixels * 1e6)),
             keep_in=decoded_dir(self.folder.image_cache),
-            on_found=self._check_found,
+            on_found=self.check_found,
         )
         if data.note and processes.is_first():
             tell(data.note)
@@ -312,17 +311,6 @@ class FineTune(Job):
         if start is not None and start.pretrained.has_transform:
             own = Statistics(start.transform.mean, start.transform.std)
         return self.folder.statistics(channels, own)
-
-    def _check_found(self, facts: FolderFacts) -> None:
-        """Print what the folder holds, on standard error, once for all processes.
-
-        Raises:
-            ValueError: if it has fewer training images than a batch.
-        """
-        if processes.is_first():
-            for line in facts.lines:
-                tell(line)
-        steps_per_epoch(sum(facts.counts["train"]), self.training.batch_size)
 
     def _variables(self, start: Start, model: ResNet, channels: int) -> dict[str, Any]:
         """Return the variables to start from, with a new head.

@@ -11,15 +11,24 @@ import optax
 from flax import linen as nn
 from jax import Array
 
-from resnet_jax.data import IMAGENET_MEAN, IMAGENET_STD, Arrays, Dataset, ImageStream, Transform
+from resnet_jax.data import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    Arrays,
+    Dataset,
+    FolderFacts,
+    ImageStream,
+    Transform,
+)
 from resnet_jax.models import ResNet
-from resnet_jax.run import DataFacts, FitConfig, Phase, Task, steps_per_epoch
+from resnet_jax.run import DataFacts, FitConfig, Phase, Task, processes, steps_per_epoch
 from resnet_jax.storage import printable
 
 from .choices import check_choices
 from .flat import default_options, flatten, override
 from .options import ImageOptions, ModelOptions
 from .run_options import DeviceOptions, EvaluationOptions, RunOptions
+from .streams import tell
 from .training_options import OptimizerOptions, ScheduleOptions, TrainingOptions
 
 CreateModel = Callable[[int], ResNet]
@@ -123,6 +132,20 @@ class Job(ABC):
         Raises:
             ValueError: if the data or the weights cannot be used.
         """
+
+    def check_found(self, facts: FolderFacts) -> None:
+        """Print what a folder of images holds, on standard error, once for all processes.
+
+        Args:
+            facts: its classes, images, and what was passed over.
+
+        Raises:
+            ValueError: if it has fewer training images than a batch.
+        """
+        if processes.is_first():
+            for line in facts.lines:
+                tell(line)
+        steps_per_epoch(sum(facts.counts["train"]), self.training.batch_size)
 
     def build_transform(self, dataset: Dataset, side: int | None = None) -> Transform:
         """Make the transform of images of the data set.

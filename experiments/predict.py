@@ -16,7 +16,6 @@ images that could not be read, 2 an error that you can mend, 141 nobody reads th
 from __future__ import annotations
 
 import json
-import math
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -33,6 +32,7 @@ from resnet_jax.storage import one_line, printable
 from . import cli
 from .choices import check_choices
 from .compile_cache import keep_compiled
+from .image_limit import ImageLimit
 from .network import Network, NetworkOptions, describe
 from .streams import tell
 
@@ -52,8 +52,7 @@ class Options:
     """A table for people, or one JSON object per line."""
     batch_size: int = 32
     """Images at a time; changes speed and memory only."""
-    max_megapixels: float = MAX_PIXELS / 1e6
-    """Millions of pixels that an image may have; a small file may unpack to very many."""
+    limit: ImageLimit = field(default_factory=ImageLimit)
     null: bool = False
     """Paths on standard input end with a null character, so that any name can be given."""
     compile_cache: bool = True
@@ -72,8 +71,7 @@ class Options:
         for name in ("top_k", "batch_size"):
             if getattr(self, name) < 1:
                 raise ValueError(f"`{name}` (={getattr(self, name)}) must be at least 1")
-        if not (self.max_megapixels > 0 and math.isfinite(self.max_megapixels)):
-            raise ValueError(f"`max_megapixels` (={self.max_megapixels}) must be above 0")
+        self.limit.check()
 
 
 class Prediction(NamedTuple):
@@ -237,7 +235,7 @@ def work(options: Options) -> int:
             paths,
             top_k=options.top_k,
             batch_size=options.batch_size,
-            max_pixels=round(options.max_megapixels * 1e6),
+            max_pixels=options.limit.max_pixels,
         )
         for result in results:
             if isinstance(result, ImageFileError):

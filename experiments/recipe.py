@@ -16,12 +16,11 @@ import numpy as np
 from resnet_jax.data import (
     Arrays,
     Dataset,
-    FolderFacts,
     ImageStream,
     Transform,
     split_indices,
 )
-from resnet_jax.run import DataFacts, FitConfig, processes, steps_per_epoch
+from resnet_jax.run import DataFacts, FitConfig, processes
 from resnet_jax.storage import printable
 
 from . import cli
@@ -143,7 +142,7 @@ class Recipe(Job):
     def _build_photos(self, root: Path, create_model: CreateModel | None) -> Built:
         """Open a folder of images, and make the task."""
         photos = self.photos.build(
-            root, self.images, seed=self.training.seed, on_found=self._check_found
+            root, self.images, seed=self.training.seed, on_found=self.check_found
         )
         dataset = photos.dataset
         if isinstance(dataset.train, ImageStream) and processes.is_first():
@@ -167,17 +166,6 @@ class Recipe(Job):
         # No registry knows these images.
         facts = DataFacts(dataset.class_names, self.images.resize, dataset.mean, dataset.std)
         return Built(task, dataset, facts)
-
-    def _check_found(self, facts: FolderFacts) -> None:
-        """Print what a folder holds, on standard error, once for all processes.
-
-        Raises:
-            ValueError: if it has fewer training images than a batch.
-        """
-        if processes.is_first():
-            for line in facts.lines:
-                tell(line)
-        steps_per_epoch(sum(facts.counts["train"]), self.training.batch_size)
 
 
 def _subset(arrays: Arrays | ImageStream, indices: np.ndarray) -> Arrays:

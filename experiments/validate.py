@@ -18,7 +18,6 @@ for images that could not be read (--skip-unreadable), 2 an error that you can m
 from __future__ import annotations
 
 import hashlib
-import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
@@ -47,6 +46,7 @@ from . import cli
 from .choices import check_choices
 from .class_names import ClassMapping, map_folders
 from .compile_cache import keep_compiled
+from .image_limit import ImageLimit
 from .network import Network, NetworkOptions, describe
 from .outputs import check_new
 from .streams import tell
@@ -71,8 +71,7 @@ class Options:
     """Images at a time, over all devices; changes speed and memory only."""
     num_devices: int | None = None
     """Devices to use; None takes all."""
-    max_megapixels: float = MAX_PIXELS / 1e6
-    """Millions of pixels that an image may have; a small file may unpack to very many."""
+    limit: ImageLimit = field(default_factory=ImageLimit)
     skip_unreadable: bool = False
     """Leave out images that cannot be read and name them, instead of ending with an error."""
     compile_cache: bool = True
@@ -88,15 +87,9 @@ class Options:
         self.network.check()
         if self.batch_size < 1:
             raise ValueError(f"`batch_size` (={self.batch_size}) must be at least 1")
-        if not (self.max_megapixels > 0 and math.isfinite(self.max_megapixels)):
-            raise ValueError(f"`max_megapixels` (={self.max_megapixels}) must be above 0")
+        self.limit.check()
         if self.out is not None:
             check_new((self.out,), overwrite=self.overwrite)
-
-    @property
-    def max_pixels(self) -> int:
-        """Most pixels that an image may have."""
-        return max(1, round(self.max_megapixels * 1e6))
 
     def build_engine(self) -> Engine:
         """Choose the devices.
@@ -306,14 +299,14 @@ def work(options: Options) -> int:
     )
     if not options.skip_unreadable:
         label = f"Checking {len(paths):,} images of {printable(str(found.root))}"
-        check_images(paths, max_pixels=options.max_pixels, label=label)
+        check_images(paths, max_pixels=options.limit.max_pixels, label=label)
     outcome = validate(
         network,
         paths,
         labels,
         engine=engine,
         batch_size=options.batch_size,
-        max_pixels=options.max_pixels,
+        max_pixels=options.limit.max_pixels,
         skip_unreadable=options.skip_unreadable,
     )
     for error in outcome.unreadable:
