@@ -16,7 +16,7 @@ from sklearn.datasets import load_digits
 
 import resnet_jax as rj
 from resnet_jax.data import Arrays, Transform
-from resnet_jax.run import Reporter, Task
+from resnet_jax.run import Reporter, Sink, Task
 from resnet_jax.training import make_optimizer
 
 TRANSFORM = Transform(source=(8, 8), resize=10, crop=8, mean=(0.3,), std=(0.4,))
@@ -87,6 +87,17 @@ def tiny_task(**changes):
         prepare_valid=center_crop,
     )
     return dataclasses.replace(task, **changes)
+
+
+class StopAt(Sink):
+    """Ends the run as a keyboard would, when the log says that a step is done."""
+
+    def __init__(self, step):
+        self.step = step
+
+    def log(self, event):
+        if event["step"] == self.step:
+            raise KeyboardInterrupt
 
 
 def assert_trees_equal(one, two):

@@ -19,8 +19,9 @@ from board import numbers, shown
 from photo_task import fit_photos
 from pictures import write_folder
 from tiny import Job, assert_close, first_devices, fit_tiny, host
+from tiny_task import StopAt
 
-from resnet_jax.run import CheckpointStore, Sink, processes, read_log
+from resnet_jax.run import CheckpointStore, processes, read_log
 from resnet_jax.training import Engine
 
 HERE = Path(__file__).parent
@@ -118,17 +119,6 @@ def test_two_processes_fit_as_one_and_resume(tmp_path):
     for name in ("fit", "refit"):
         assert (tmp_path / f"{name}-0.txt").read_text().count("| Validation: ") == 1
         assert "Epoch" not in (tmp_path / f"{name}-1.txt").read_text()
-
-
-class StopAt(Sink):
-    """Ends the run as a keyboard would, when the log says that a step is done."""
-
-    def __init__(self, step):
-        self.step = step
-
-    def log(self, event):
-        if event["step"] == self.step:
-            raise KeyboardInterrupt
 
 
 def test_two_processes_go_on_inside_an_epoch_of_files(tmp_path):

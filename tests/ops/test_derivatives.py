@@ -150,11 +150,17 @@ def assert_close(one, two):
         np.testing.assert_allclose(a, b, rtol=0, atol=1e-11 * max(1.0, float(jnp.abs(b).max())))
 
 
-@pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("name", OPERATIONS)
+# JAX cannot transpose the tangent of its own pooling, so that this one is compared otherwise below.
+CASES = [
+    (name, mode)
+    for name in OPERATIONS
+    for mode in MODES
+    if (name, mode) != ("pool", "reverse_over_forward")
+]
+
+
+@pytest.mark.parametrize(("name", "mode"), CASES)
 def test_every_mode_gives_what_it_gives_of_jax_own(name, mode):
-    if (name, mode) == ("pool", "reverse_over_forward"):
-        pytest.skip("JAX cannot transpose the tangent of its own pooling")
     function, plain, *shapes = OPERATIONS[name]
     with jax.enable_x64(True):
         operands, along = numbers(shapes), numbers(shapes, seed=1)

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from photo_task import CONFIG, fit_photos, photo_task
 from pictures import write_folder
-from tiny_task import quiet_reporter
+from tiny_task import StopAt, quiet_reporter
 
 from resnet_jax.data import Arrays
-from resnet_jax.run import IdentityError, Sink, fit
+from resnet_jax.run import IdentityError, fit
 from resnet_jax.run.examples import FromFiles, Streamed
 from resnet_jax.training import Engine
 
@@ -25,17 +25,6 @@ def root(tmp_path_factory):
 def whole(root, tmp_path_factory):
     """Return the result of a run that was not stopped."""
     return fit_photos(tmp_path_factory.mktemp("whole"), root)
-
-
-class StopAt(Sink):
-    """Ends the run as a keyboard would, when the log says that a step is done."""
-
-    def __init__(self, step):
-        self.step = step
-
-    def log(self, event):
-        if event["step"] == self.step:
-            raise KeyboardInterrupt
 
 
 def assert_same(one, other):

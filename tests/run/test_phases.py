@@ -9,11 +9,11 @@ import pytest
 from flax import linen as nn
 from photo_task import photo_task
 from pictures import write_folder
-from tiny_task import TRANSFORM, assert_trees_equal, digits, quiet_reporter, tiny_task
+from tiny_task import TRANSFORM, StopAt, assert_trees_equal, digits, quiet_reporter, tiny_task
 
 import resnet_jax as rj
 from resnet_jax.data import RandomResizedCrop
-from resnet_jax.run import FitConfig, IdentityError, Phase, RunFolder, Sink, fit, read_log
+from resnet_jax.run import FitConfig, IdentityError, Phase, RunFolder, fit, read_log
 from resnet_jax.training import make_optimizer
 
 CONFIG = FitConfig(epochs=4, batch_size=16, eval_batch_size=16, seed=5, checkpoint_every=1)
@@ -80,17 +80,6 @@ def make(request, root):
         )
 
     return make, prepares, config
-
-
-class StopAt(Sink):
-    """Ends the run as a keyboard would, when the log says that a step is done."""
-
-    def __init__(self, step):
-        self.step = step
-
-    def log(self, event):
-        if event["step"] == self.step:
-            raise KeyboardInterrupt
 
 
 def test_each_size_is_compiled_once_and_a_resumed_run_is_the_same(make, tmp_path):

@@ -5,10 +5,10 @@ import dataclasses
 import jax
 import numpy as np
 import pytest
-from tiny_task import Falling, digits, first_logit, quiet_reporter, tiny_task
+from tiny_task import Falling, StopAt, digits, first_logit, quiet_reporter, tiny_task
 
 from resnet_jax.data import Arrays
-from resnet_jax.run import FitConfig, IdentityError, RunFolder, Sink, fit, read_log
+from resnet_jax.run import FitConfig, IdentityError, RunFolder, fit, read_log
 
 CONFIG = FitConfig(epochs=2, batch_size=48, eval_batch_size=64, checkpoint_every=1, log_every=1)
 """Three steps an epoch."""
@@ -36,17 +36,6 @@ def run(train_accuracy, folder=None, *, sinks=(), resume=False, **changes):
     folder = None if folder is None else RunFolder(folder, resume=resume)
     result = fit(task(), config, folder=folder, sinks=sinks, reporter=reporter)
     return result, reporter.console.file.getvalue()
-
-
-class StopAt(Sink):
-    """Ends the run as a keyboard would, when the log says that a step is done."""
-
-    def __init__(self, step):
-        self.step = step
-
-    def log(self, event):
-        if event["step"] == self.step:
-            raise KeyboardInterrupt
 
 
 @pytest.mark.parametrize("changes", [{}, {"accumulate_steps": 2}, {"parallel": "pmap"}])
