@@ -205,6 +205,23 @@ def test_what_was_not_used_for_long_makes_room(tmp_path):
     assert "b" not in names
 
 
+def test_what_others_keep_there_is_left_alone(tmp_path):
+    """The data folder may be one that has a folder of images already."""
+    photo = tmp_path / "images" / "cats" / "1.jpg"
+    photo.parent.mkdir(parents=True)
+    photo.write_bytes(bytes(9000))
+    (tmp_path / "images" / "notes.txt").write_text("mine")
+    for key in "ab":
+        decoded = keep_decoded(tmp_path, key * 64, lambda: arrays(5000), limit=8000)
+        assert decoded.note.startswith("kept ")
+    assert photo.read_bytes() == bytes(9000)
+    assert sorted(path.name[:5] for path in (tmp_path / "images").iterdir()) == [
+        "bbbbb",
+        "cats",
+        "notes",
+    ]
+
+
 def test_what_exceeds_the_limit_is_not_kept(tmp_path):
     decoded = keep_decoded(tmp_path, "a" * 64, lambda: arrays(9000), limit=8000)
     assert "not kept: they take 0.0 GB" in decoded.note

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -32,6 +33,7 @@ _NAMES = (
     "statistics",
 )
 _AT_ONCE = 2
+_KEY = re.compile("[0-9a-f]{32}")
 
 
 class Decoded(NamedTuple):
@@ -151,8 +153,12 @@ def _make_room(place: Path, limit: int) -> None:
 
 
 def _sizes(place: Path) -> Iterator[tuple[int, int, Path]]:
-    """Yield when each folder was used last, how many bytes it has, and the folder."""
-    for folder in place.iterdir() if place.is_dir() else ():
+    """Yield when each folder was used last, how many bytes it has, and the folder.
+
+    Only those that are named by a key: others may keep images in a folder of this name.
+    """
+    folders = place.iterdir() if place.is_dir() else ()
+    for folder in filter(lambda path: _KEY.fullmatch(path.name), folders):
         states = {path.name: path.stat() for path in folder.iterdir()}
         used = states[MANIFEST].st_mtime_ns if MANIFEST in states else 0
         yield used, sum(state.st_size for state in states.values()), folder
