@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from ..storage import JsonError, read_json, write_json
+from ..storage import DISTRIBUTION, JsonError, read_json, write_json
 from .http import OPEN_SECONDS, SILENCE_SECONDS, DownloadError, open_url, read_chunk
 from .progress import byte_progress
 from .remote_file import RemoteFile, file_digest
@@ -108,7 +108,7 @@ class _Partial:
         The rest is only wanted of the version that the bytes are from, where this server named
         one; otherwise the checksum decides.
         """
-        headers = {"Accept-Encoding": "identity", "User-Agent": "resnet-jax"}
+        headers = {"Accept-Encoding": "identity", "User-Agent": DISTRIBUTION}
         if size := self.size:
             headers["Range"] = f"bytes={size}-"
             try:

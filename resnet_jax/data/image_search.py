@@ -43,6 +43,19 @@ _SHOWN = 3
 _SHOWN_KINDS = 8
 
 
+class FoundFiles(NamedTuple):
+    """The image files of a folder, and what else was there.
+
+    Attributes:
+        paths: the image files, sorted; as texts, which take a quarter of the memory of `Path`
+            objects, and a third of the time.
+        passed_over: as in `FoundImages`.
+    """
+
+    paths: list[str]
+    passed_over: Mapping[str, list[Path]]
+
+
 class FoundImages(NamedTuple):
     """The image files of a folder, and what else was there.
 
@@ -75,10 +88,21 @@ def find_images(folder: Path) -> FoundImages:
     Returns:
         The files, and what was passed over. An unreadable folder is passed over, `folder` included.
     """
+    found = find_files(folder)
+    return FoundImages(list(map(Path, found.paths)), found.passed_over)
+
+
+def find_files(folder: Path) -> FoundFiles:
+    """Find the image files in a folder and the folders below it, as `find_images` does.
+
+    Args:
+        folder: where to look.
+    """
     search = _Search()
     search.walk(folder)
-    return FoundImages(
-        sorted(search.paths),
+    return FoundFiles(
+        # The order of `Path` objects: folder by folder.
+        sorted(search.paths, key=lambda path: os.path.normcase(path).split(os.sep)),  # noqa: PTH206
         {kind: sorted(paths) for kind, paths in sorted(search.passed_over.items())},
     )
 
@@ -120,7 +144,7 @@ class _Search:
     """
 
     def __init__(self) -> None:
-        self.paths: list[Path] = []
+        self.paths: list[str] = []
         self.passed_over: dict[str, list[Path]] = {}
         self._searched: set[Path] = set()
 
@@ -154,30 +178,38 @@ class _Search:
             except OSError:
                 self._pass_over(UNREADABLE, folder)
                 continue
+            # `Path` joins with care, and slowly; a name is appended to what it makes of the folder.
+            start_of_paths = str(folder / "_")[:-1]
             for entry in found:
-                path = folder / entry.name
-                if is_system_name(entry.name):
-                    self._pass_over(HIDDEN, path)
+                name = entry.name
+                if is_system_name(name):
+                    self._pass_over(HIDDEN, folder / name)
                 elif _is(entry, "is_dir"):
                     if entry.is_symlink():
-                        linked.append(path)
+                        linked.append(folder / name)
                     else:
-                        folders.append((path, real / entry.name))
-                elif _is(entry, "is_file"):
-                    self._add_file(path)
+                        folders.append((folder / name, real / name))
+                elif not _is(entry, "is_file"):
+                    self._pass_over(BROKEN if entry.is_symlink() else _SPECIAL, folder / name)
+                elif _suffix(name) in SUFFIXES:
+                    self.paths.append(start_of_paths + name)
                 else:
-                    self._pass_over(BROKEN if entry.is_symlink() else _SPECIAL, path)
+                    self._pass_over(_kind(name), folder / name)
         return sorted(linked)
-
-    def _add_file(self, path: Path) -> None:
-        suffix = path.suffix.lower()
-        if suffix in SUFFIXES:
-            self.paths.append(path)
-        else:
-            self._pass_over(f"{printable_name(suffix)} files" if suffix else _NO_SUFFIX, path)
 
     def _pass_over(self, kind: str, path: Path) -> None:
         self.passed_over.setdefault(kind, []).append(path)
+
+
+def _suffix(name: str) -> str:
+    """Return the suffix of a file's name in lower case."""
+    return os.path.splitext(name)[1].lower()  # noqa: PTH122 - of many thousand files
+
+
+def _kind(name: str) -> str:
+    """Return what a file is called that is no image by its name."""
+    suffix = Path(name).suffix.lower()
+    return f"{printable_name(suffix)} files" if suffix else _NO_SUFFIX
 
 
 def _is(entry: os.DirEntry[str], kind: str) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from ..storage import first_line, one_line, printable
+from ..storage import first_line, install_command, one_line, printable
 from .base import DatasetError
 
 _AT_A_TIME = 64
@@ -35,7 +35,7 @@ class ParquetFile:
             import pyarrow.parquet
         except ImportError as error:
             raise DatasetError(
-                f"{self._name} needs the package pyarrow: pip install 'resnet-jax[parquet]' "
+                f"{self._name} needs the package pyarrow: {install_command('parquet')} "
                 f"({first_line(error)})"
             ) from error
         try:

@@ -4,6 +4,7 @@ import os
 import socket
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -33,6 +34,15 @@ def test_images_at_any_depth_in_order(tmp_path):
     assert found(tmp_path) == sorted(names)
     assert find_images(tmp_path).passed_over == {}
     assert find_images(tmp_path).summary == ""
+
+
+def test_the_order_is_folder_by_folder(tmp_path, monkeypatch):
+    touch(tmp_path, "a/z.png", "a-b.png", "a.png", "a/b/1.png", "a b/2.png")
+    paths = find_images(tmp_path).paths
+    assert paths == sorted(paths)
+    assert list(map(str, paths)) != sorted(map(str, paths))
+    monkeypatch.chdir(tmp_path)
+    assert find_images(Path()).paths == [path.relative_to(tmp_path) for path in paths]
 
 
 def test_other_files_are_named_by_their_suffix(tmp_path):

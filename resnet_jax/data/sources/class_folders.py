@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,30 +11,13 @@ from ...storage import printable, printable_name
 from ..base import DatasetError
 from ..class_names import is_utf_8, same_name
 from ..image_formats import SUFFIXES
-from ..image_search import BROKEN, HIDDEN, REPEATED, FoundImages, find_images, is_system_name
+from ..image_search import BROKEN, HIDDEN, REPEATED, FoundFiles, find_files, is_system_name
 
 LOOSE_IMAGES = "images outside class folders"
 """The kind of the images that have no class."""
 
 PassedOver = dict[str, list[Path]]
 """Paths that are no part of a data set, by kind; see `FoundImages`."""
-
-
-class ClassFiles(NamedTuple):
-    """The files of a class.
-
-    Attributes:
-        paths: the image files, as texts, which take a quarter of the memory of `Path` objects.
-        passed_over: everything else in its folder, by kind.
-    """
-
-    paths: list[str]
-    passed_over: PassedOver
-
-    @classmethod
-    def of(cls, found: FoundImages) -> ClassFiles:
-        """Return what `find_images` found, in less memory."""
-        return cls(list(map(str, found.paths)), dict(found.passed_over))
 
 
 class Entries(NamedTuple):
@@ -87,7 +71,7 @@ def _kind_of(path: Path, folder: Path) -> str | None:
     return LOOSE_IMAGES if path.suffix.lower() in SUFFIXES else "files outside class folders"
 
 
-def find_classes(folders: list[Path]) -> dict[str, ClassFiles]:
+def find_classes(folders: list[Path]) -> dict[str, FoundFiles]:
     """Find the images of each class.
 
     Args:
@@ -120,10 +104,10 @@ def find_classes(folders: list[Path]) -> dict[str, ClassFiles]:
                 f"the class folders {printable(str(twin))} and {printable_name(path.name)} are "
                 "the same folder; keep one"
             )
-    return {path.name: ClassFiles.of(find_images(path)) for path in folders}
+    return {path.name: find_files(path) for path in folders}
 
 
-def merge(target: PassedOver, *others: PassedOver) -> None:
+def merge(target: PassedOver, *others: Mapping[str, list[Path]]) -> None:
     """Add what was passed over in other places.
 
     Args:

@@ -10,10 +10,9 @@ from ...storage import printable, printable_name
 from ..base import DatasetError
 from ..class_names import same_name
 from ..image_formats import SUFFIXES
-from ..image_search import UNREADABLE, find_images, summarise
+from ..image_search import UNREADABLE, FoundFiles, find_files, summarise
 from .class_folders import (
     LOOSE_IMAGES,
-    ClassFiles,
     PassedOver,
     find_classes,
     list_folders,
@@ -54,7 +53,7 @@ def find_layout(root: Path) -> Layout:
         raise DatasetError(f"`data_dir` (={printable(str(root))}) {state}; {_LAYOUT}")
     folders, passed_over = list_folders(root)
     parts = _find_parts(root, folders)
-    classes: dict[str, dict[str, ClassFiles]] = {}
+    classes: dict[str, dict[str, FoundFiles]] = {}
     if parts:
         merge(
             passed_over, _check_rest(root, parts, [f for f in folders if part_of(f.name) is None])
@@ -102,7 +101,7 @@ def _check_rest(root: Path, parts: Mapping[str, Path], others: list[Path]) -> Pa
     passed_over: PassedOver = {}
     unknown = []
     for folder in others:
-        found = find_images(folder)
+        found = find_files(folder)
         if found.paths or UNREADABLE in found.passed_over:
             unknown.append(folder)
         else:
@@ -147,7 +146,7 @@ def _refuse_parts_of_other_names(root: Path, folders: list[Path]) -> None:
 
 
 def _check_classes(
-    root: Path, parts: Mapping[str, Path], classes: Mapping[str, Mapping[str, ClassFiles]]
+    root: Path, parts: Mapping[str, Path], classes: Mapping[str, Mapping[str, FoundFiles]]
 ) -> dict[str, dict[str, list[str]]]:
     """Return the files of each class, in the training part's spelling of its name.
 
