@@ -8,12 +8,12 @@
 stablehlo is the network in evaluation mode as a program, with its weights, for batches of any
 size on CPU, CUDA and TPU. It takes the images as they are, uint8 [batch, height, width, channels],
 and resizes, crops and normalises them itself (or --input float32: the normalised crop). It needs
-jax and flatbuffers, and nothing else:
+jax and flatbuffers, and nothing else (pip install 'flax-resnet[stablehlo]' to write it):
 
     network = jax.export.deserialize(open("model.stablehlo", "rb").read())
     logits = network.call(images)
 
-onnx is the same for ONNX Runtime and others that read ONNX (pip install 'resnet-jax[onnx]' to
+onnx is the same for ONNX Runtime and others that read ONNX (pip install 'flax-resnet[onnx]' to
 write it). With --input float32 it takes [batch, channels, height, width], as is usual there.
 --fold-batch-norm puts the normalisations into the convolutions:
 
@@ -40,7 +40,7 @@ from typing import Any, Literal
 
 from resnet_jax.data import Transform
 from resnet_jax.run import CheckpointChoice, RunFolder
-from resnet_jax.storage import JsonError, atomic_path, dumps, read_json
+from resnet_jax.storage import JsonError, atomic_path, dumps, install_command, read_json
 
 from . import cli
 from .choices import check_choices
@@ -60,6 +60,8 @@ USED: Mapping[str, tuple[str, ...]] = MappingProxyType(
     }
 )
 """Options that only some formats use, by format."""
+PACKAGES: Mapping[str, str] = MappingProxyType({"stablehlo": "flatbuffers", "onnx": "onnx"})
+"""Package that writes a format; the extra with the format's name installs it."""
 TIMM_FILES = ("model.safetensors", "config.json", "README.md")
 """Files of a folder for timm."""
 
@@ -114,8 +116,7 @@ class Options:
         if self.out is not None and self.out.suffix != f".{self.format}":
             raise ValueError(f"`out` (={self.out}) must end in .{self.format}")
         check_new((self.path, self.description_path), overwrite=self.overwrite)
-        if self.format == "onnx":
-            _check_onnx()
+        _check_installed(self.format)
 
     @property
     def path(self) -> Path:
@@ -138,13 +139,15 @@ def _is_for_timm(folder: Path) -> bool:
         return False
 
 
-def _check_onnx() -> None:
-    """Raise a ValueError if ONNX is not installed."""
+def _check_installed(name: str) -> None:
+    """Raise a `ValueError` if the package that writes a format is not installed."""
+    package = PACKAGES.get(name)
     try:
-        importlib.import_module("onnx")
+        if package is not None:
+            importlib.import_module(package)
     except ImportError as error:
         raise ValueError(
-            "`format` (='onnx') needs the package onnx: pip install 'resnet-jax[onnx]'"
+            f"`format` (={name!r}) needs the package {package}: {install_command(name)}"
         ) from error
 
 

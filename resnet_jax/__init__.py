@@ -1,6 +1,7 @@
 """The ResNet family for JAX: torch-exact Flax models, training and evaluation.
 
 Attributes:
+    __version__: the installed version, as text.
     VARIANTS: table of the named variants, a read-only mapping from name to `Variant`.
 """
 

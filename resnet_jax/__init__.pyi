@@ -73,6 +73,7 @@ from .training import (
     make_train_step,
     set_learning_rate,
 )
+from .version import __version__
 
 __all__ = [
     "VARIANTS",
@@ -99,6 +100,7 @@ __all__ = [
     "TrainState",
     "Transform",
     "WeightsError",
+    "__version__",
     "accuracy",
     "confusion_matrix",
     "create_model",

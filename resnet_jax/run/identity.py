@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.metadata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,9 +11,8 @@ from typing import Any
 import jax
 
 from ..data import Arrays, ImageStream, array_digest
-from ..storage import to_plain
+from ..storage import package_versions, to_plain
 
-_PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "resnet-jax")
 _SHOWN = 4
 
 
@@ -71,13 +69,7 @@ def describe(data: Arrays | ImageStream) -> str:
 
 def versions() -> dict[str, str]:
     """Return the versions of the packages that compute, where they are installed."""
-    found = {}
-    for name in _PACKAGES:
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return found
+    return {name: version for name, version in package_versions().items() if version is not None}
 
 
 def check_identity(
@@ -126,11 +118,10 @@ def changed_versions(saved: Mapping[str, str]) -> str:
     """Say which packages have another version now than when a checkpoint was saved, or return ''.
 
     Args:
-        saved: the versions then, by package.
+        saved: the versions then, by package; of one that is missing nothing is known.
     """
-    now = versions()
     return ", ".join(
-        f"{name} {saved.get(name)} is now {now.get(name)}"
-        for name in _PACKAGES
-        if saved.get(name) != now.get(name)
+        f"{name} {saved[name]} is now {now}"
+        for name, now in package_versions().items()
+        if name in saved and saved[name] != now
     )

@@ -3,6 +3,7 @@
 Importing it does not import JAX.
 
 Attributes:
+    DISTRIBUTION: name under which pip knows this package.
     PACKAGES: distribution names of the packages whose versions `package_versions` returns.
 """
 
@@ -14,9 +15,10 @@ from .messages import first_line, one_line
 from .plain_path import plain_path
 from .printable import printable, printable_name
 from .strict_json import JsonError, dumps, read_json, to_plain, write_json
-from .versions import PACKAGES, package_versions
+from .versions import DISTRIBUTION, PACKAGES, install_command, package_versions
 
 __all__ = [
+    "DISTRIBUTION",
     "PACKAGES",
     "FolderInUseError",
     "JsonError",
@@ -26,6 +28,7 @@ __all__ = [
     "find_damage",
     "first_line",
     "folder_lock",
+    "install_command",
     "one_line",
     "package_versions",
     "plain_path",

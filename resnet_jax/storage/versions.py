@@ -1,12 +1,27 @@
-"""The versions of the installed packages that decide what a run computes."""
+"""The installed packages: this one's name, and the versions that decide what a run computes."""
 
 from __future__ import annotations
 
 import importlib.metadata
 from collections.abc import Iterable
 
-PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "resnet-jax")
+DISTRIBUTION = "flax-resnet"
+"""Name under which pip knows this package; its import name is `resnet_jax`."""
+
+PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", DISTRIBUTION)
 """Distribution names."""
+
+
+def install_command(extra: str) -> str:
+    """Return the command that installs the packages of an extra.
+
+    Args:
+        extra: name of the extra in this package's metadata.
+
+    >>> install_command("onnx")
+    "pip install 'flax-resnet[onnx]'"
+    """
+    return f"pip install '{DISTRIBUTION}[{extra}]'"
 
 
 def package_versions(packages: Iterable[str] = PACKAGES) -> dict[str, str | None]:

@@ -123,11 +123,15 @@ def test_onnx_takes_normalised_images_channels_first(tiny, tmp_path, capsys):
     np.testing.assert_allclose(result, probabilities, rtol=1e-4, atol=1e-6)
 
 
-def test_without_onnx_one_line_says_how_to_get_it(tiny, tmp_path, capsys, monkeypatch):
-    monkeypatch.setitem(sys.modules, "onnx", None)
-    assert run(tiny, "--format", "onnx", "--out", tmp_path / "model.onnx") == 2
+@pytest.mark.parametrize(("kind", "package"), [("onnx", "onnx"), ("stablehlo", "flatbuffers")])
+def test_one_line_says_how_to_get_what_a_format_needs(
+    tiny, tmp_path, capsys, monkeypatch, kind, package
+):
+    monkeypatch.setitem(sys.modules, package, None)
+    assert run(tiny, "--format", kind, "--out", tmp_path / f"model.{kind}") == 2
     assert capsys.readouterr().err == (
-        "error: `format` (='onnx') needs the package onnx: pip install 'resnet-jax[onnx]'\n"
+        f"error: `format` (='{kind}') needs the package {package}: "
+        f"pip install 'flax-resnet[{kind}]'\n"
     )
     assert not list(tmp_path.iterdir())
 

@@ -89,3 +89,4 @@ def test_versions():
     assert {"jax", "flax", "numpy"} <= versions().keys()
     assert changed_versions(versions()) == ""
     assert changed_versions({**versions(), "jax": "0.1"}).startswith("jax 0.1 is now ")
+    assert changed_versions({}) == ""  # of which nothing is known

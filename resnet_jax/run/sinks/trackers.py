@@ -13,6 +13,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ...storage import install_command
 from .base import RunStart, Sink
 from .pixels import pixels
 from .scalars import scalars
@@ -162,5 +163,5 @@ def _import(name: str) -> Any:
         return importlib.import_module(name)
     except ImportError as error:
         raise ValueError(
-            f"`track` (={name}) needs the package {name}: pip install 'resnet-jax[{name}]'"
+            f"`track` (={name}) needs the package {name}: {install_command(name)}"
         ) from error
