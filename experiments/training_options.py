@@ -27,8 +27,8 @@ else:
     # The rows of the table, so that a new one needs no edit here.
     OptimizerName = Literal[tuple(OPTIMIZERS)]
 
-ANNEALED = ("cosine", "onecycle")
-"""Schedules that end with the last epoch."""
+ANNEALED = ("cosine", "onecycle", "multistep")
+"""Schedules that go by the share of the epochs that is done."""
 
 
 def is_not_annealed(values: Mapping[str, Any]) -> bool:
@@ -129,12 +129,16 @@ class OptimizerOptions:
 class ScheduleOptions:
     """The learning rate over the training."""
 
-    schedule: Literal["plateau", "constant", "cosine", "onecycle"] = "plateau"
-    """Reduced on a plateau, constant, or annealed to the last epoch."""
+    schedule: Literal["plateau", "constant", "cosine", "onecycle", "multistep"] = "plateau"
+    """Reduced on a plateau, constant, annealed to the last epoch, or reduced at milestones."""
     warmup_epochs: float = 0.0
     """Epochs in which the learning rate first rises to lr; the rising part of onecycle."""
     scheduler_on: Literal["valid_acc", "minibatch_loss"] = "valid_acc"
     """What the plateau controller watches: validation accuracy or the last minibatch loss."""
+    milestones: tuple[float, ...] = (0.5, 0.75)
+    """Shares of the epochs after which multistep multiplies the learning rate by gamma."""
+    gamma: float = 0.1
+    """Factor at each milestone of multistep."""
 
     def check(self, epochs: int) -> None:
         """Raise a `ValueError` for options that do not go together.
@@ -147,6 +151,15 @@ class ScheduleOptions:
                 f"`scheduler_on` (={self.scheduler_on!r}) is for `schedule` plateau; leave it out "
                 f"with {self.schedule}"
             )
+        for name in ("milestones", "gamma"):
+            value = getattr(self, name)
+            if self.schedule != "multistep" and value != getattr(ScheduleOptions, name):
+                raise ValueError(
+                    f"`{name}` (={value}) is for `schedule` multistep; leave it out with "
+                    f"{self.schedule}"
+                )
+        # Raises for milestones or a factor out of range.
+        Schedule("multistep", 1, milestones=self.milestones, gamma=self.gamma)
         if not 0.0 <= self.warmup_epochs < max(epochs, 1):
             raise ValueError(
                 f"`warmup_epochs` (={self.warmup_epochs}) must be at least 0 and below `epochs` "
@@ -166,8 +179,10 @@ class ScheduleOptions:
             steps: steps per epoch.
         """
         warmup_steps = round(self.warmup_epochs * steps)
-        if self.schedule == "cosine" or self.schedule == "onecycle":
-            return Schedule(self.schedule, epochs * steps, warmup_steps)
+        if self.schedule != "plateau" and self.schedule != "constant":
+            return Schedule(
+                self.schedule, epochs * steps, warmup_steps, self.milestones, self.gamma
+            )
         # After the warm-up nothing depends on the number of epochs.
         return Schedule("constant", warmup_steps + 1, warmup_steps) if warmup_steps else None
 

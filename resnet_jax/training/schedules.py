@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-from typing import Literal
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Literal, get_args, get_type_hints
 
 import jax.numpy as jnp
 from jax import Array
@@ -28,40 +31,52 @@ class Schedule:
     - `cosine`: the same warm-up, then `(1 + cos(π · (t - w) / (n - w))) / 2`;
     - `onecycle`: from 1/25 of the peak up to it within the warm-up and down to 1/250000 at the
       last step, both along half a cosine, like torch's `OneCycleLR` with `pct_start = w / n` and
-      `cycle_momentum=False`.
+      `cycle_momentum=False`;
+    - `multistep`: the warm-up of `constant`, then `gamma` to the power of the milestones that are
+      passed, like torch's `MultiStepLR`. A milestone `m` is passed when `t >= m · n`, rounded to a
+      step.
 
     After the last step the factor stays constant.
 
     Attributes:
-        shape: `"constant"`, `"cosine"` or `"onecycle"`.
+        shape: `"constant"`, `"cosine"`, `"onecycle"` or `"multistep"`.
         total_steps: steps of the run, at least 1.
         warmup_steps: steps of the warm-up, below `total_steps`. A one-cycle schedule has at least
             two, and at least two more after them.
+        milestones: shares of the run, ascending and between 0 and 1; for multistep alone.
+        gamma: factor at each milestone, above 0; for multistep alone.
 
     Raises:
         ValueError: on construction, for an argument out of range.
 
     References:
+        He et al. 2015, https://arxiv.org/abs/1512.03385, section 4.2 (multistep);
         Loshchilov and Hutter 2016, https://arxiv.org/abs/1608.03983 (cosine);
         Goyal et al. 2017, https://arxiv.org/abs/1706.02677 (warm-up);
-        https://docs.pytorch.org/docs/stable/generated/torch.optim.lr_scheduler.OneCycleLR.html
+        https://docs.pytorch.org/docs/stable/generated/torch.optim.lr_scheduler.OneCycleLR.html;
+        https://docs.pytorch.org/docs/stable/generated/torch.optim.lr_scheduler.MultiStepLR.html
 
     >>> schedule = Schedule("cosine", total_steps=8, warmup_steps=4)
     >>> [round(float(schedule(step)), 2) for step in range(8)]
     [0.25, 0.5, 0.75, 1.0, 1.0, 0.85, 0.5, 0.15]
     """
 
-    shape: Literal["constant", "cosine", "onecycle"]
+    shape: Literal["constant", "cosine", "onecycle", "multistep"]
     total_steps: int
     warmup_steps: int = 0
+    milestones: tuple[float, ...] = (0.5, 0.75)
+    gamma: float = 0.1
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            object.__setattr__(self, field.name, plain(field.name, getattr(self, field.name)))
-        if self.shape not in ("constant", "cosine", "onecycle"):
+        for name in ("shape", "total_steps", "warmup_steps", "gamma"):
+            object.__setattr__(self, name, plain(name, getattr(self, name)))
+        if self.shape not in get_args(get_type_hints(Schedule)["shape"]):
             raise ValueError(
-                f"`shape` (={self.shape!r}) must be 'constant', 'cosine' or 'onecycle'"
+                f"`shape` (={self.shape!r}) must be 'constant', 'cosine', 'onecycle' or 'multistep'"
             )
+        object.__setattr__(self, "milestones", _milestones(self.milestones))
+        if not 0.0 < number("gamma", self.gamma) < math.inf:
+            raise ValueError(f"`gamma` (={self.gamma}) must be finite and above 0")
         for name in ("total_steps", "warmup_steps"):
             number(name, getattr(self, name))
         if self.total_steps < 1:
@@ -90,8 +105,24 @@ class Schedule:
         if self.shape == "cosine":
             progress = (t - self.warmup_steps) / (self.total_steps - self.warmup_steps)
             after = _half_cosine(1.0, 0.0, progress)
+        elif self.shape == "multistep":
+            for milestone in self.milestones:
+                passed = t >= round(milestone * self.total_steps)
+                after = after * jnp.where(passed, jnp.float32(self.gamma), 1.0)
         warmup = (t + 1.0) / max(self.warmup_steps, 1)
         return jnp.where(t < self.warmup_steps, warmup, after)
+
+
+def _milestones(values: Iterable[float]) -> tuple[float, ...]:
+    """Return the milestones as Python's numbers.
+
+    Raises:
+        ValueError: unless they ascend between 0 and 1.
+    """
+    milestones = tuple(number("milestones", value) for value in values)
+    if not all(a < b for a, b in pairwise((0.0, *milestones, 1.0))):
+        raise ValueError(f"`milestones` (={milestones}) must ascend, and lie between 0 and 1")
+    return milestones
 
 
 def _half_cosine(start: float, end: float, progress: Array) -> Array:

@@ -12,6 +12,7 @@ from tiny_runs import create_small_model
 
 from experiments import (
     cifar_resnet18_modern,
+    cifar_resnet20,
     cifar_resnet34,
     cifar_resnet34_modern,
     cifar_resnet50,
@@ -64,6 +65,24 @@ MODERN = (
     cifar_resnet50_modern,
     cifar_resnext50_32x4d_modern,
 )
+
+
+def test_resnet20_is_the_papers():
+    values = flatten(cifar_resnet20.CONFIG)
+    # 64,000 steps of 351 an epoch, divided after 32,000 and 48,000.
+    assert abs(values["epochs"] * (45_000 // 128) - 64_000) < 351
+    expected = {
+        "variant": "resnet20",
+        "batch_size": 128,
+        "lr": 0.1,
+        "momentum": 0.9,
+        "weight_decay": 1e-4,
+        "schedule": "multistep",
+        "milestones": (0.5, 0.75),
+        "gamma": 0.1,
+        "augment": ("crop:4", "flip"),
+    }
+    assert {name: values[name] for name in expected} == expected
 
 
 def help_of(module, capsys, *argv):
@@ -132,6 +151,10 @@ MISTAKES = {
     "--schedule step": r"`schedule` \(='step'\) must be one of plateau, constant, cosine, onecycle",
     "--schedule cosine --warmup-epochs 50": r"`warmup_epochs` \(=50.0\) .* below `epochs` \(=50\)",
     "--schedule onecycle": r"`warmup_epochs` \(=0.0\) must be above 0 with `schedule` onecycle",
+    "--schedule cosine --gamma 0.2": r"`gamma` \(=0.2\) is for `schedule` multistep; leave it out",
+    "--schedule multistep --milestones 0.5 0.4": r"`milestones` \(=\(0.5, 0.4\)\) must ascend",
+    "--schedule multistep --milestones 1": r"`milestones` \(=\(1.0,\)\) .* between 0 and 1",
+    "--schedule multistep --gamma 0": r"`gamma` \(=0.0\) must be finite and above 0",
     "--schedule cosine --scheduler-on minibatch_loss": r"is for `schedule` plateau; leave it out",
     "--augment crop flop": r"`augment` \(='flop'\) must be one of crop, flip, ",
     "--augment cutout:0": r"`augment` \(='cutout:0'\): `size` \(=0\) must be at least 1",

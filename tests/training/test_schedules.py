@@ -39,6 +39,26 @@ def test_one_cycle_is_torchs(total, warmup):
     np.testing.assert_allclose(factors, expected, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("epochs", [4, 8, 12])
+def test_multistep_is_torchs(epochs):
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+    milestones = [epochs // 2, 3 * epochs // 4]
+    scheduler = torch.optim.lr_scheduler.MultiStepLR(optimizer, milestones, gamma=0.1)
+    expected = []
+    for _ in range(epochs):
+        expected.append(scheduler.get_last_lr()[0])
+        optimizer.step()
+        scheduler.step()
+    factors = Schedule("multistep", epochs * 7)(np.arange(epochs * 7))
+    np.testing.assert_allclose(factors, np.repeat(expected, 7), rtol=1e-6)
+
+
+def test_multistep_with_a_warmup_and_own_milestones():
+    schedule = Schedule("multistep", 10, 2, milestones=(0.3, 0.6, 0.8), gamma=0.2)
+    expected = [0.5, 1, 1, 0.2, 0.2, 0.2, 0.04, 0.04, 0.008, 0.008, 0.008]
+    np.testing.assert_allclose(schedule(np.arange(11)), expected, rtol=1e-6)
+
+
 def test_inside_a_compiled_step():
     schedule = Schedule("cosine", 10, 2)
     compiled = jax.jit(schedule)
@@ -55,6 +75,10 @@ def test_inside_a_compiled_step():
         (("cosine", 10, 10), r"`warmup_steps` \(=10\) must be in \[0, 9\] for 10 steps"),
         (("constant", 10, -1), r"`warmup_steps` \(=-1\) must be in \[0, 9\]"),
         (("onecycle", 10, 1), r"`warmup_steps` \(=1\) must be in \[2, 8\]"),
+        (("multistep", 10, 0, (0.5, 0.5)), r"`milestones` \(=\(0.5, 0.5\)\) must ascend"),
+        (("multistep", 10, 0, (0.5, 1.5)), r"`milestones` .* between 0 and 1"),
+        (("multistep", 10, 0, (float("nan"),)), r"`milestones` .* between 0 and 1"),
+        (("multistep", 10, 0, (0.5,), 0.0), r"`gamma` \(=0.0\) must be finite and above 0"),
     ],
 )
 def test_bad_arguments(arguments, message):
