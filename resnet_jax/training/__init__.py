@@ -10,6 +10,7 @@ Attributes:
 from .batches import Batch, Epoch, EvalBatch, EvalPlan, epoch_order, eval_order
 from .ema import check_decay, update_ema
 from .engine import Engine, Parallel
+from .epochs import Examples, eval_epoch, make_eval_epoch, make_train_epoch, train_epoch
 from .eval_steps import Totals, eval_step, make_eval_step, zero_totals
 from .learning_rate import (
     get_learning_rate,
@@ -33,6 +34,7 @@ __all__ = [
     "Epoch",
     "EvalBatch",
     "EvalPlan",
+    "Examples",
     "LossFunction",
     "OptimizerRule",
     "Parallel",
@@ -46,15 +48,19 @@ __all__ = [
     "create_state",
     "cross_entropy",
     "epoch_order",
+    "eval_epoch",
     "eval_order",
     "eval_step",
     "get_learning_rate",
     "has_learning_rate",
     "has_own_schedule",
+    "make_eval_epoch",
     "make_eval_step",
     "make_optimizer",
+    "make_train_epoch",
     "make_train_step",
     "set_learning_rate",
+    "train_epoch",
     "train_step",
     "update_ema",
     "zero_totals",
