@@ -11,6 +11,8 @@ import pytest
 os.environ["XLA_FLAGS"] = " ".join(
     [os.environ.get("XLA_FLAGS", ""), "--xla_cpu_collective_call_terminate_timeout_seconds=600"]
 ).strip()
+# Programs that call oneDNN cannot be kept; the tests of these calls ask for them.
+os.environ.setdefault("RESNET_JAX_ONEDNN", "0")
 jax.config.update("jax_platforms", "cpu")
 jax.config.update("jax_num_cpu_devices", 8)
 # Ranks are never promoted silently.

@@ -16,7 +16,7 @@ LONGEST = 300  # lines
 
 ROOMS = {
     "storage": set(),
-    "ops": set(),
+    "ops": {"storage"},
     "models": {"ops", "storage"},
     "data": {"storage"},
     "training": {"data", "ops"},
@@ -28,7 +28,7 @@ ROOMS = {
 
 PACKAGES = {
     "storage": {"numpy", "filelock"},
-    "ops": {"jax", "jaxlib", "numpy"},
+    "ops": {"jax", "jaxlib", "numpy", "filelock"},
     "models": {"jax", "flax"},
     "data": {
         *("jax", "numpy", "PIL", "scipy", "sklearn", "array_record", "rich"),

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
-from .conv import conv2d, countable_flops
+from .conv import CpuLowering, conv2d, countable_flops, cpu_lowering
 from .norm import batch_norm_train
 from .pool import max_pool
 
-__all__ = ["batch_norm_train", "conv2d", "countable_flops", "max_pool"]
+__all__ = [
+    "CpuLowering",
+    "batch_norm_train",
+    "conv2d",
+    "countable_flops",
+    "cpu_lowering",
+    "max_pool",
+]

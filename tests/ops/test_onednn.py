@@ -5,31 +5,25 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import pytest
-from jax.experimental.compilation_cache import compilation_cache
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from rounding import assert_sums_close
 
-from resnet_jax.ops import conv2d
+from resnet_jax.ops import conv2d, cpu_lowering
 from resnet_jax.ops.conv import onednn
 
 from .test_conv import assert_like_plain, normal, plain
 
 CALL = "__onednn$convolution"
 
-pytestmark = pytest.mark.skipif(not onednn.BUILT_IN, reason="this jaxlib makes no oneDNN call")
 
-
-@pytest.fixture
-def no_cache():
-    kept = jax.config.values["jax_compilation_cache_dir"]
-    use_cache(None)
+@pytest.fixture(autouse=True)
+def made(monkeypatch):
+    """Let convolutions be calls of oneDNN, where that works; other tests do without."""
+    monkeypatch.setenv("RESNET_JAX_ONEDNN", "auto")
+    if cpu_lowering().name != "onednn":
+        pytest.skip(str(cpu_lowering()))
+    jax.clear_caches()
     yield
-    use_cache(kept)
-
-
-def use_cache(directory: str | None) -> None:
-    jax.config.update("jax_compilation_cache_dir", directory)
-    compilation_cache.reset_cache()
     jax.clear_caches()
 
 
@@ -53,13 +47,13 @@ def lowered(x, kernel, **options) -> str:
         ((3, 7, 9, 1), (3, 3, 1, 5), {"padding": (4, 0)}),
     ],
 )
-def test_values_and_gradients_are_those_of_lax(no_cache, x_shape, kernel_shape, options):
+def test_values_and_gradients_are_those_of_lax(x_shape, kernel_shape, options):
     x, kernel = normal(*x_shape), normal(*kernel_shape, seed=1)
     assert CALL in lowered(x, kernel, **options)
     assert_like_plain(x, kernel, **options)
 
 
-def test_eight_devices_call_it_at_once(no_cache):
+def test_eight_devices_call_it_at_once():
     x, kernel = normal(8, 2, 6, 6, 16), normal(3, 3, 16, 16, seed=1)
     mapped = jax.pmap(conv2d, in_axes=(0, None))(x, kernel)
     images = x.reshape(16, 6, 6, 16)
@@ -67,7 +61,7 @@ def test_eight_devices_call_it_at_once(no_cache):
     assert_sums_close(mapped.reshape(16, 6, 6, 16), plain(images, kernel), magnitude)
 
 
-def test_kernel_gradients_are_products_by_onednn(no_cache):
+def test_kernel_gradients_are_products_by_onednn():
     x, kernel = normal(4, 6, 6, 16), normal(1, 1, 16, 8)
 
     def loss(kernel):
@@ -77,22 +71,26 @@ def test_kernel_gradients_are_products_by_onednn(no_cache):
     assert not onednn.contracts_fast(1568, 256, 1024)
 
 
-def test_not_for_other_dtypes_and_nothing(no_cache):
+def test_not_for_other_dtypes_and_nothing():
     half = jnp.zeros((2, 6, 6, 8), jnp.bfloat16)
     assert CALL not in lowered(half, jnp.zeros((3, 3, 8, 8), jnp.bfloat16))
     assert CALL not in lowered(jnp.zeros((0, 6, 6, 8)), jnp.zeros((3, 3, 8, 8)))
 
 
-def test_not_where_a_partitioner_splits_the_program(no_cache):
+def test_not_where_a_partitioner_splits_the_program():
     mesh = jax.make_mesh((2,), ("data",), axis_types=(AxisType.Auto,))
     x = jax.device_put(normal(2, 6, 6, 8), NamedSharding(mesh, PartitionSpec("data")))
     kernel = jax.device_put(normal(3, 3, 8, 8), NamedSharding(mesh, PartitionSpec()))
     assert CALL not in lowered(x, kernel)
 
 
-def test_not_in_programs_that_are_kept(no_cache, tmp_path):
+def test_not_in_exported_programs():
     x, kernel = normal(2, 6, 6, 8), normal(3, 3, 8, 8)
     exported = jax.export.export(jax.jit(conv2d), platforms=("cpu",))(x, kernel)
     assert CALL not in exported.mlir_module()
-    use_cache(str(tmp_path))
-    assert CALL not in lowered(x, kernel)
+
+
+def test_not_where_it_is_forbidden(monkeypatch):
+    monkeypatch.setenv("RESNET_JAX_ONEDNN", "0")
+    assert CALL not in lowered(normal(2, 6, 6, 8), normal(3, 3, 8, 8))
+    assert str(cpu_lowering()) == "portable (RESNET_JAX_ONEDNN=0)"

@@ -2,13 +2,15 @@
 
 jaxlib for x86 Linux is built with oneDNN, and XLA's CPU backend runs custom calls named
 `__onednn$convolution` and `__onednn$matmul` with it; XLA's own rewriting pass makes such calls
-under the flag `xla_cpu_experimental_onednn_custom_call`. This module makes them for float32 alone,
-when one device runs the whole computation or each device runs its own shard (`jax.shard_map`,
-`jax.pmap`). Under automatic partitioning, which cannot split a custom call, and in exported
-modules, which outlive their jaxlib, the lowerings of `matmul` are used instead. The same holds
-while JAX's persistent compilation cache is in use: XLA cannot write a program with such a call to
-disk (nor can `jax.experimental.serialize_executable`). Nor can XLA count the floating-point
-operations of a call; see `countable_flops`.
+under the flag `xla_cpu_experimental_onednn_custom_call`. This module makes them, where they work
+(see `cpu_lowering`), for float32 alone, and when one device runs the whole computation or each
+device runs its own shard (`jax.shard_map`, `jax.pmap`). Under automatic partitioning, which cannot
+split a custom call, and in exported modules, which outlive their jaxlib, the lowerings of `matmul`
+are used instead.
+
+XLA cannot write a program with such a call to disk. So JAX's persistent compilation cache does not
+keep it (see `cache_gate`), and `jax.experimental.serialize_executable` cannot take it. Nor can XLA
+count the floating-point operations of a call; see `countable_flops`.
 
 References:
     https://github.com/openxla/xla/pull/30997 and https://github.com/openxla/xla/pull/31511
@@ -18,8 +20,6 @@ References:
 from __future__ import annotations
 
 import json
-import platform
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -27,19 +27,14 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import jaxlib
 from jax.interpreters import mlir
 
 from .geometry import Window
+from .lowering import cpu_lowering
 
-# The format of a call's configuration is internal to XLA, and one that it cannot read ends the
-# process, so the calls are made only with releases that the tests have been run with.
-RELEASES = ("0.10.2",)
-BUILT_IN = (
-    jaxlib.__version__ in RELEASES
-    and sys.platform == "linux"
-    and platform.machine() in ("x86_64", "AMD64")
-)
+CONVOLUTION = "__onednn$convolution"
+PRODUCT = "__onednn$matmul"
+
 # A product of few rows, or with few results, is faster in oneDNN than in XLA; others are slower.
 FEW_PIXELS = 512
 FEW_RESULTS = 2**17
@@ -76,9 +71,11 @@ def is_counting() -> bool:
 
 def is_usable(context: Any, operand: Any) -> bool:
     """Return whether a module that is being lowered may make the calls for such operands."""
-    kept = context.lowering_parameters.for_export or _is_cached() or is_counting()
-    full = operand.dtype == jnp.float32 and operand.size > 0
-    return BUILT_IN and full and not kept and _runs_whole(context.axis_context)
+    if context.lowering_parameters.for_export or is_counting() or _is_shared():
+        return False
+    if operand.dtype != jnp.float32 or operand.size == 0 or not _runs_whole(context.axis_context):
+        return False
+    return cpu_lowering().name == "onednn"
 
 
 def contracts_fast(pixels: int, channels: int, features: int) -> bool:
@@ -106,20 +103,20 @@ def convolve(window: Window, x: jax.Array, kernel: jax.Array) -> jax.Array:
         "feature_groups": window.groups,
     }
     shape = window.output_shape(x.shape, kernel.shape)
-    return _call("convolution", {"onednn_conv_config": config}, shape, x, kernel)
+    return _call(CONVOLUTION, {"onednn_conv_config": config}, shape, x, kernel)
 
 
 def contract(x: jax.Array, g: jax.Array) -> jax.Array:
     """Multiply the transpose of `x` `[pixels, channels]` by `g` `[pixels, features]`."""
     config = {"onednn_matmul_config": {"transpose_a": True}}
-    return _call("matmul", config, (x.shape[1], g.shape[1]), x, g)
+    return _call(PRODUCT, config, (x.shape[1], g.shape[1]), x, g)
 
 
 def _call(
     name: str, config: dict[str, Any], shape: tuple[int, ...], *operands: jax.Array
 ) -> jax.Array:
     call = jax.ffi.ffi_call(
-        f"__onednn${name}",
+        name,
         jax.ShapeDtypeStruct(shape, operands[0].dtype),
         custom_call_api_version=1,
         legacy_backend_config=json.dumps(config),
@@ -136,7 +133,6 @@ def _runs_whole(context: Any) -> bool:
     return False
 
 
-def _is_cached() -> bool:
-    """Return whether JAX may write what it compiles to disk."""
-    values = jax.config.values
-    return values["jax_enable_compilation_cache"] and bool(values["jax_compilation_cache_dir"])
+def _is_shared() -> bool:
+    """Return whether the first of several processes sends its compiled programs to the others."""
+    return bool(jax.config.values["jax_share_binary_between_hosts"])

@@ -17,6 +17,7 @@ from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
 from . import matmul, onednn, xla
+from .cache_gate import gate
 from .geometry import Window
 
 convolution_p = Primitive("convolution")
@@ -72,6 +73,8 @@ def _lower_convolution_for_cpu(ctx: Any, x: Any, kernel: Any, *, window: Window)
     # The products of `matmul` do more operations than a convolution with groups needs.
     other = xla.forward if onednn.is_counting() else matmul.forward
     forward = onednn.convolve if usable else other
+    if usable:
+        gate.note_call()
     return _lower_with(ctx, partial(forward, window), x, kernel)
 
 
@@ -83,6 +86,8 @@ def _lower_contraction_for_cpu(ctx: Any, x: Any, g: Any) -> Any:
     (pixels, channels), (_, features) = (aval.shape for aval in ctx.avals_in)
     usable = onednn.is_usable(ctx.module_context, ctx.avals_in[0])
     fast = usable and onednn.contracts_fast(pixels, channels, features)
+    if fast:
+        gate.note_call()
     return _lower_with(ctx, onednn.contract if fast else _plain_contract, x, g)
 
 
