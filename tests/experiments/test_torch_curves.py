@@ -1,4 +1,4 @@
-"""The torch side of the curves: the same parameters as ours, a log that compares, no silent option."""
+"""The torch side of the curves: our parameters, a log that compares, no option ignored."""
 
 import json
 from dataclasses import replace
@@ -110,6 +110,6 @@ def test_a_run_that_compares_with_ours(photos, tmp_path, capsys):
     ],
 )
 def test_what_it_does_not_honour(options, message, tmp_path, capsys):
-    assert torch_curves.main([*"--epochs 4".split(), *options.split(), "--run-dir", "run"]) == 2
+    assert torch_curves.main(["--epochs", "4", *options.split(), "--run-dir", "run"]) == 2
     assert message in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
