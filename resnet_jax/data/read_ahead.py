@@ -1,4 +1,13 @@
-"""Images of a stream in any order, decoded ahead by threads or processes: Grain over an order."""
+"""Images of a stream in any order, decoded ahead by threads or processes: Grain over an order.
+
+Where Grain cannot be imported, a pool of threads in this module does its part. On Linux and macOS
+Grain imports array_record, whatever is read, and so is missing with it; images in files, tar files
+and Parquet files can be read all the same.
+
+Workers are started anew for each pass. Grain keeps them alive only to repeat the order that they
+were started with (`RepeatIterDataset`), and each epoch has an order of its own, which would have to
+reach workers that are running already. A start takes about a second, meanwhile nothing is read.
+"""
 
 from __future__ import annotations
 
@@ -148,7 +157,7 @@ def _import_grain() -> Any:
 
 
 def _in_threads(source: Ordered, batch: int) -> Generator[np.ndarray, None, None]:
-    """Yield the batches of an order, without Grain."""
+    """Yield the batches of an order where Grain cannot be imported; see the module's text."""
     threads = os.cpu_count() or 1
     with ThreadPoolExecutor(threads, thread_name_prefix="images") as pool:
         rest = iter(range(len(source)))

@@ -1,6 +1,7 @@
 """The loader benchmark: both sides read the same files, and every source has its job."""
 
 import io
+import json
 
 import numpy as np
 import pytest
@@ -31,6 +32,26 @@ def test_a_pass_of_each_source_reads_every_image(root):
     measured = loader.measure(jobs["tar, 0"])
     assert measured.rate > 0
     assert measured.cpu >= 0
+
+
+def test_too_few_images_are_refused(capsys):
+    with pytest.raises(SystemExit):
+        loader.main(["--images", "64", "--passes", "1"])
+    assert "--images (=64) times --passes (=1) must be" in capsys.readouterr().err
+
+
+def test_the_command_compares_both_sides_and_draft(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("RESNET_JAX_DATA", str(tmp_path / "kept"))
+    options = ["--sources", "folder", "--workers", "0", "--images", "48", "--width", "64"]
+    options += ["--passes", "3", "--batch", "8", "--repeats", "1"]
+    assert loader.main([*options, "--json", str(tmp_path / "figures.json")]) == 0
+    figures = json.loads((tmp_path / "figures.json").read_text())["figures"]
+    assert {job: set(sides) for job, sides in figures.items()} == {
+        "folder, 0": {"ours", "torch"},
+        "folder draft, 0": {"ours"},
+    }
+    assert all(side["memory"] > 0 for sides in figures.values() for side in sides.values())
+    assert "draft with 0 workers: " in capsys.readouterr().out
 
 
 def test_a_pass_of_torch_reads_every_image(root):
