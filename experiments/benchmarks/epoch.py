@@ -38,14 +38,28 @@ def _arrays(dataset: str, archive: Path | None, images: int) -> tuple[Any, Any, 
     return data, first(data.train), first(data.test)
 
 
-def our_jobs(
-    *, variant: str, dataset: str, archive: Path | None, images: int, batch: int
-) -> dict[str, Callable[[], Any]]:
-    """Build our epoch."""
+def resident_epoch(
+    model: Any,
+    train: Any,
+    *,
+    mean: tuple[float, ...],
+    std: tuple[float, ...],
+    batch: int,
+    evaluated: Sequence[Any] = (),
+) -> Callable[[], Any]:
+    """Build an epoch in JAX on arrays that are whole on the first device.
+
+    Args:
+        model: The network, a Flax module.
+        train: The arrays to train on.
+        mean: The mean of each channel.
+        std: The standard deviation of each channel.
+        batch: Images a step.
+        evaluated: The arrays to evaluate after training.
+    """
     import jax
 
     from resnet_jax.data import Transform, epoch_permutation
-    from resnet_jax.models import create_model
     from resnet_jax.run import Resident
     from resnet_jax.training import (
         Engine,
@@ -58,11 +72,10 @@ def our_jobs(
         zero_totals,
     )
 
-    data, train, test = _arrays(dataset, archive, images)
     source = train.images.shape[1:3]
-    transform = Transform(source=source, resize=RESIZE, crop=CROP, mean=data.mean, std=data.std)
+    transform = Transform(source=source, resize=RESIZE, crop=CROP, mean=mean, std=std)
     engine = Engine.create("jit", devices=jax.devices()[:1])
-    model, tx = create_model(variant, 10), make_optimizer(0.01)
+    tx = make_optimizer(0.01)
     shape = (1, CROP, CROP, train.images.shape[-1])
     state = engine.replicate(create_state(model, tx, jax.random.key(0), shape))
     step = make_train_step(
@@ -72,20 +85,43 @@ def our_jobs(
         model, engine=engine, prepare=lambda x, y, keys: (transform.center(x), y)
     )
     key, epochs = engine.share(jax.random.key(1)), 0
-    sources = [(Resident(arrays, engine), len(arrays.labels)) for arrays in (train, test)]
+    examples = Resident(train, engine)
+    sources = [
+        (examples if arrays is train else Resident(arrays, engine), len(arrays.labels))
+        for arrays in evaluated
+    ]
 
     def epoch() -> None:
         nonlocal state, epochs
         permutation = epoch_permutation(jax.random.key(2), epochs, len(train.labels))
-        for examples in sources[0][0].batches(epoch_order(permutation, batch)):
-            state, _ = step(state, examples, key)
+        for of_step in examples.batches(epoch_order(permutation, batch)):
+            state, _ = step(state, of_step, key)
         for source, count in sources:
             totals = engine.replicate(zero_totals())
             for plan in source.plan(*eval_order(count, batch)):
                 totals = evaluate(state.variables, plan, totals, key)
             jax.block_until_ready(totals)
+        jax.block_until_ready(state)
         epochs += 1
 
+    return epoch
+
+
+def our_jobs(
+    *, variant: str, dataset: str, archive: Path | None, images: int, batch: int
+) -> dict[str, Callable[[], Any]]:
+    """Build our epoch."""
+    from resnet_jax.models import create_model
+
+    data, train, test = _arrays(dataset, archive, images)
+    epoch = resident_epoch(
+        create_model(variant, 10),
+        train,
+        mean=data.mean,
+        std=data.std,
+        batch=batch,
+        evaluated=(train, test),
+    )
     return {"epoch": epoch}
 
 

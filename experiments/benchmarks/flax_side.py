@@ -1,21 +1,15 @@
-"""The same networks in plain Flax: `nn.Conv` and `nn.BatchNorm` under `jit`."""
+"""The same networks in plain Flax, of `nn.Conv` and `nn.BatchNorm`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
-from typing import Any
 
-import jax
 import jax.numpy as jnp
-import numpy as np
-import optax
 from flax import linen as nn
 from jax import Array
 from jax.typing import DTypeLike
 
 from resnet_jax.models import VARIANTS, BasicBlock
-from resnet_jax.training import Batch, TrainState, create_state, train_step
 
 
 class PlainBlock(nn.Module):
@@ -52,10 +46,11 @@ class PlainResNet(nn.Module):
 
     variant: str
     dtype: DTypeLike | None = None
+    num_classes: int = 10
 
     @nn.compact
     def __call__(self, x: Array, train: bool = False) -> Array:
-        """Return the logits `[batch, 10]`."""
+        """Return the logits `[batch, classes]`."""
         row = VARIANTS[self.variant]
         x = nn.Conv(64, (7, 7), (2, 2), padding=3, use_bias=False, dtype=self.dtype)(x)
         x = nn.relu(nn.BatchNorm(use_running_average=not train, dtype=self.dtype)(x))
@@ -71,52 +66,4 @@ class PlainResNet(nn.Module):
                     dtype=self.dtype,
                 )
                 x = block(x, train)
-        return nn.Dense(10)(x.mean((1, 2), dtype=jnp.float32))
-
-
-def step_jobs(
-    *, variant: str, batch: int, size: int, jobs: tuple[str, ...]
-) -> dict[str, Callable[[], Any]]:
-    """Build a training step and a forward pass on random images."""
-    model, tx = PlainResNet(variant), optax.sgd(0.01, momentum=0.9)
-    rng = np.random.default_rng(0)
-    images = jnp.asarray(rng.standard_normal((batch, size, size, 3), dtype=np.float32))
-    examples = Batch(images, jnp.asarray(rng.integers(0, 10, batch), jnp.int32))
-    state = create_state(model, tx, jax.random.key(0), (1, size, size, 3))
-    step = jax.jit(partial(train_step, model=model, tx=tx), donate_argnums=0)
-    return runs(model, step, state, examples, jax.random.key(1), images, jobs=jobs)
-
-
-def runs(
-    model: nn.Module,
-    step: Callable[..., Any],
-    state: TrainState,
-    examples: Batch,
-    key: Array,
-    images: Array,
-    *,
-    jobs: tuple[str, ...],
-) -> dict[str, Callable[[], Any]]:
-    """Return the jobs of a compiled training step and its model, ours or plain Flax's.
-
-    Args:
-        model: The network.
-        step: The training step; it donates the state.
-        state: The state before the first step.
-        examples: The batch of every step.
-        key: The random key of every step.
-        images: The input of the forward pass.
-        jobs: The names of the jobs to return.
-    """
-    forward = jax.jit(model.apply)
-
-    def train() -> None:
-        nonlocal state
-        state, metrics = step(state, examples, key)
-        jax.block_until_ready((state, metrics))
-
-    found: dict[str, Callable[[], Any]] = {
-        "train step": train,
-        "forward": lambda: jax.block_until_ready(forward(state.variables, images)),
-    }
-    return {job: found[job] for job in jobs}
+        return nn.Dense(self.num_classes)(x.mean((1, 2), dtype=jnp.float32))

@@ -17,18 +17,19 @@ import importlib.metadata
 import multiprocessing
 import os
 import platform
+import re
 import statistics
 import time
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
-from resnet_jax.storage import expand_user, write_json
+from resnet_jax.storage import expand_user, first_line, write_json
 
 Run = Callable[[], Any]
 Build = Callable[..., Mapping[str, Run]]
@@ -38,6 +39,11 @@ SETTLE_SECONDS = 0.2
 
 LONG_SECONDS = 10.0
 """A run that takes longer is timed without an untimed run before it."""
+
+_OUT_OF_MEMORY = re.compile(
+    r"out.?of.?memory|RESOURCE_EXHAUSTED|can.t allocate memory|cannot allocate memory",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True)
@@ -84,54 +90,115 @@ class Summary:
         return float(getattr(self, clock))
 
 
-class Worker:
-    """A process that builds a side and runs its jobs when told to.
+@dataclass(frozen=True)
+class Failure:
+    """An error in a process.
 
-    Args:
-        build: A function at the top level of a module.
-        arguments: The arguments of `build`.
-
-    Raises:
-        RuntimeError: If the process fails; the message is its traceback.
+    Attributes:
+        reason: The message, in one line.
+        traceback: The traceback.
+        out_of_memory: Whether memory was missing.
     """
 
-    def __init__(self, build: Build, **arguments: Any) -> None:
+    reason: str
+    traceback: str
+    out_of_memory: bool = False
+
+    @classmethod
+    def of(cls, error: BaseException) -> Failure:
+        """Describe an error that is being handled."""
+        return cls(
+            reason=f"{type(error).__name__}: {first_line(error)}",
+            traceback=traceback.format_exc(),
+            out_of_memory=isinstance(error, MemoryError)
+            or bool(_OUT_OF_MEMORY.search(f"{type(error).__name__}: {error}")),
+        )
+
+
+class ProcessError(RuntimeError):
+    """A call failed, or its process ended.
+
+    Args:
+        failure: What happened; its traceback is the message.
+        ended: Whether the process takes no more calls.
+    """
+
+    def __init__(self, failure: Failure, *, ended: bool) -> None:
+        super().__init__(failure.traceback)
+        self.failure = failure
+        self.ended = ended
+
+
+class Remote:
+    """An object in a process of its own, whose methods can be called from here.
+
+    Args:
+        make: Makes the object: a function or class at the top level of a module.
+        environment: Environment variables of the process, beside those of this one.
+        **arguments: The arguments of `make`.
+    """
+
+    def __init__(
+        self,
+        make: Callable[..., Any],
+        environment: Mapping[str, str] | None = None,
+        **arguments: Any,
+    ) -> None:
         context = multiprocessing.get_context("spawn")
         self._connection, theirs = context.Pipe()
-        self._process = context.Process(target=_serve, args=(theirs, build, arguments), daemon=True)
+        self._process = context.Process(
+            target=_serve, args=(theirs, make, dict(environment or {}), arguments), daemon=True
+        )
         self._process.start()
         theirs.close()
-        self.jobs: list[str] = self._answer()
 
-    def run(self, job: str) -> Sample:
-        """Run a job once."""
-        self._connection.send((job, False))
-        sample: Sample = self._answer()
-        return sample
+    def ready(self, timeout: float | None = None) -> None:
+        """Wait until the object is made; once, before the first call.
 
-    def turn(self, job: str) -> Sample:
-        """Run a job twice and return the second sample, or once if that takes long."""
-        sample = self.run(job)
-        return sample if sample.wall > LONG_SECONDS else self.run(job)
+        Args:
+            timeout: Seconds after which the process is ended.
 
-    def peak(self, job: str) -> int:
-        """Run a job once and return its peak memory, in bytes above that before building."""
-        self._connection.send((job, True))
-        peak: int = self._answer()
-        return peak
+        Raises:
+            ProcessError: If it cannot be made.
+        """
+        self._answer(timeout)
 
-    def _answer(self) -> Any:
+    def call(self, method: str, *arguments: Any, timeout: float | None = None) -> Any:
+        """Call a method and return its result.
+
+        Args:
+            method: The name of the method.
+            *arguments: Its arguments.
+            timeout: Seconds after which the process is ended.
+
+        Raises:
+            ProcessError: If the method raises, or if the process ends.
+        """
         try:
-            answer = self._connection.recv()
-        except EOFError as error:
-            self._process.join()
-            code = self._process.exitcode
-            raise RuntimeError(f"a benchmark's process ended with code {code}") from error
-        if isinstance(answer, str):
-            raise RuntimeError(answer)
+            self._connection.send((method, arguments))
+        except OSError:
+            raise self._has_ended() from None
+        return self._answer(timeout)
+
+    def _answer(self, timeout: float | None) -> Any:
+        try:
+            if not self._connection.poll(timeout):
+                self._process.kill()
+                reason = f"ended because it gave no answer within {timeout:.0f} s"
+                raise ProcessError(Failure(reason, reason), ended=True)
+            answer, ended = self._connection.recv()
+        except (EOFError, ConnectionError):
+            raise self._has_ended() from None
+        if isinstance(answer, Failure):
+            raise ProcessError(answer, ended=ended)
         return answer
 
-    def __enter__(self) -> Worker:
+    def _has_ended(self) -> ProcessError:
+        self._process.join(10)
+        reason = f"a benchmark's process ended with code {self._process.exitcode}"
+        return ProcessError(Failure(reason, reason), ended=True)
+
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -146,29 +213,95 @@ class Worker:
             self._process.kill()
 
 
-def _serve(connection: Connection, build: Build, arguments: dict[str, Any]) -> None:
-    """Build the side, then run what the connection asks for until it closes."""
+def _serve(
+    connection: Connection,
+    make: Callable[..., Any],
+    environment: Mapping[str, str],
+    arguments: Mapping[str, Any],
+) -> None:
+    """Make the object, then call the methods that the connection names until it closes."""
+    os.environ.update(environment)
     try:
-        before = _memory("VmRSS")
-        runs = build(**arguments)
-        connection.send(list(runs))
+        try:
+            served = make(**arguments)
+        except Exception as error:
+            connection.send((Failure.of(error), True))
+            return
+        connection.send((None, False))
         while True:
-            job, for_memory = connection.recv()
+            method, values = connection.recv()
             gc.collect()
-            if for_memory:
-                _forget_peak()
-            wall, cpu = time.perf_counter(), time.process_time()
-            runs[job]()
-            wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
-            connection.send(_memory("VmHWM") - before if for_memory else Sample(wall, cpu))
-    except (EOFError, KeyboardInterrupt):
+            try:
+                answer = getattr(served, method)(*values)
+            except Exception as error:
+                answer = Failure.of(error)
+            connection.send((answer, False))
+    except (EOFError, OSError, KeyboardInterrupt):
         return
-    except Exception:
-        connection.send(traceback.format_exc())
 
 
-def _memory(field: str) -> int:
-    """Return a field of this process's status in bytes, on Linux; 0 elsewhere."""
+class Worker(Remote):
+    """A process that builds a side and runs its jobs when told to.
+
+    Args:
+        build: A function at the top level of a module.
+        arguments: The arguments of `build`.
+
+    Raises:
+        ProcessError: If the process fails; the message is its traceback.
+    """
+
+    def __init__(self, build: Build, **arguments: Any) -> None:
+        super().__init__(_Runs, build=build, arguments=arguments)
+        self.ready()
+        self.jobs: list[str] = self.call("names")
+
+    def run(self, job: str) -> Sample:
+        """Run a job once."""
+        sample: Sample = self.call("run", job)
+        return sample
+
+    def turn(self, job: str) -> Sample:
+        """Run a job twice and return the second sample, or once if that takes long."""
+        sample = self.run(job)
+        return sample if sample.wall > LONG_SECONDS else self.run(job)
+
+    def peak(self, job: str) -> int:
+        """Run a job once and return its peak memory, in bytes above that before building."""
+        peak: int = self.call("peak", job)
+        return peak
+
+
+class _Runs:
+    """The jobs of a side, in its process."""
+
+    def __init__(self, build: Build, arguments: Mapping[str, Any]) -> None:
+        self._before = memory("VmRSS")
+        self._runs = build(**arguments)
+
+    def names(self) -> list[str]:
+        """Return the names of the jobs."""
+        return list(self._runs)
+
+    def run(self, job: str) -> Sample:
+        """Run a job once and take its times."""
+        wall, cpu = time.perf_counter(), time.process_time()
+        self._runs[job]()
+        return Sample(time.perf_counter() - wall, time.process_time() - cpu)
+
+    def peak(self, job: str) -> int:
+        """Run a job once and return the bytes of its peak above those before building."""
+        forget_peak()
+        self._runs[job]()
+        return memory("VmHWM") - self._before
+
+
+def memory(field: str) -> int:
+    """Return a field of this process's status in bytes, on Linux; 0 elsewhere.
+
+    Args:
+        field: `"VmRSS"`, which is the resident set, or `"VmHWM"`, which is its peak.
+    """
     status = Path("/proc/self/status")
     if not status.exists():
         return 0
@@ -176,7 +309,7 @@ def _memory(field: str) -> int:
     return int(line.split()[1]) * 1024
 
 
-def _forget_peak() -> None:
+def forget_peak() -> None:
     """Return free memory to the system and reset the peak, on Linux."""
     if Path("/proc/self/clear_refs").exists():
         ctypes.CDLL(None).malloc_trim(0)
@@ -255,19 +388,23 @@ def describe_machine() -> str:
     return f"{facts['processor']}, {facts['cores']} cores, load {load}; {versions}"
 
 
-def print_table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """Print a Markdown table, with floats to two decimals.
+def table_lines(header: Sequence[str], rows: Sequence[Sequence[object]]) -> Iterator[str]:
+    """Yield the lines of a Markdown table, with floats to two decimals.
 
-    >>> print_table(["network", "ratio"], [["resnet34", 0.875]])
-    | network | ratio |
-    | --- | --- |
-    | resnet34 | 0.88 |
+    >>> list(table_lines(["network", "ratio"], [["resnet34", 0.875]]))
+    ['| network | ratio |', '| --- | --- |', '| resnet34 | 0.88 |']
     """
-    print("| " + " | ".join(header) + " |")
-    print("|" + " --- |" * len(header))
+    yield "| " + " | ".join(header) + " |"
+    yield "|" + " --- |" * len(header)
     for row in rows:
         cells = (f"{cell:.2f}" if isinstance(cell, float) else str(cell) for cell in row)
-        print("| " + " | ".join(cells) + " |", flush=True)
+        yield "| " + " | ".join(cells) + " |"
+
+
+def print_table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """Print a Markdown table; see `table_lines`."""
+    for line in table_lines(header, rows):
+        print(line, flush=True)
 
 
 def exit_code(work: Callable[[], int]) -> int:

@@ -13,33 +13,40 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .harness import compare, describe_machine, exit_code, new_file, print_table, save
 
+if TYPE_CHECKING:
+    from resnet_jax.data import Transform
+
 SOURCE, RESIZE, CROP = 32, 120, 110
 MEAN, STD = (0.4914, 0.4822, 0.4465), (0.247, 0.2435, 0.2616)
 
 
-def _images(batch: int) -> np.ndarray:
-    shape = (batch, SOURCE, SOURCE, 3)
+def random_images(count: int) -> np.ndarray:
+    """Return reproducible uint8 images `[count, SOURCE, SOURCE, 3]`."""
+    shape = (count, SOURCE, SOURCE, 3)
     return np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+
+
+def our_transform() -> Transform:
+    """Return our transform of these images."""
+    from resnet_jax.data import Transform
+
+    return Transform(source=(SOURCE, SOURCE), resize=RESIZE, crop=CROP, mean=MEAN, std=STD)
 
 
 def our_jobs(*, batches: tuple[int, ...]) -> dict[str, Callable[[], Any]]:
     """Build our transform of each batch size."""
     import jax
 
-    from resnet_jax.data import Transform
-
-    size = (SOURCE, SOURCE)
-    transform = Transform(source=size, resize=RESIZE, crop=CROP, mean=MEAN, std=STD)
-    random, key = jax.jit(transform.random), jax.random.key(0)
+    random, key = jax.jit(our_transform().random), jax.random.key(0)
 
     def job(batch: int) -> Callable[[], Any]:
-        images = jax.device_put(_images(batch))
+        images = jax.device_put(random_images(batch))
         return lambda: jax.block_until_ready(random(images, key))
 
     return {str(batch): job(batch) for batch in batches}
@@ -56,7 +63,7 @@ def pillow_jobs(*, batches: tuple[int, ...]) -> dict[str, Callable[[], Any]]:
     rng = np.random.default_rng(0)
 
     def job(batch: int) -> Callable[[], Any]:
-        images = _images(batch)
+        images = random_images(batch)
         options: dict[str, Any] = {"resize": RESIZE, "crop": CROP, "mean": MEAN, "std": STD}
         return lambda: pillow_batch(images, rng=rng, **options)
 

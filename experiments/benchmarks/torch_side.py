@@ -1,9 +1,8 @@
-"""The same networks in eager torch, as one would write them."""
+"""The same networks in torch, as one would write them."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -88,35 +87,61 @@ def use_all_cores() -> None:
 class TorchTrainer:
     """A network and SGD with momentum, in one memory layout.
 
+    Args:
+        variant: A name in `VARIANTS`.
+        layout: A name in `LAYOUTS`.
+        channels: Channels of the images.
+        classes: The number of classes.
+        device: Where it computes.
+        dtype: `"float32"`, or `"bfloat16"` for that of autocast; parameters are in float32.
+        compiled: Whether `torch.compile` compiles the network.
+
     Attributes:
         network: The network, in the layout.
     """
 
-    def __init__(self, variant: str, layout: str, channels: int = 3) -> None:
+    def __init__(
+        self,
+        variant: str,
+        layout: str,
+        channels: int = 3,
+        *,
+        classes: int = 10,
+        device: str = "cpu",
+        dtype: str = "float32",
+        compiled: bool = False,
+    ) -> None:
         use_all_cores()
         torch.manual_seed(0)
         self._layout = LAYOUTS[layout]
-        network: Any = torch_resnet(variant, channels=channels)
-        self.network = network.to(memory_format=self._layout)
-        self._optimizer = torch.optim.SGD(self.network.parameters(), lr=0.01, momentum=0.9)
+        self._device = torch.device(device)
+        self._cast = dtype != "float32"
+        network: Any = torch_resnet(variant, classes, channels)
+        network = network.to(device=self._device, memory_format=self._layout)
+        self._optimizer = torch.optim.SGD(network.parameters(), lr=0.01, momentum=0.9)
+        self.network: Any = torch.compile(network) if compiled else network
 
     def images(self, nchw: Tensor) -> Tensor:
-        """Return images in the layout."""
-        return nchw.contiguous(memory_format=self._layout)
+        """Return images on the device, in the layout."""
+        return nchw.to(self._device).contiguous(memory_format=self._layout)
 
-    def train(self, images: Tensor, labels: Tensor) -> float:
-        """Take one step and return its loss."""
+    def _autocast(self) -> Any:
+        return torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=self._cast)
+
+    def train(self, images: Tensor, labels: Tensor) -> Tensor:
+        """Take one step and return its loss, which may still be on its way."""
         self.network.train()
         self._optimizer.zero_grad()
-        loss = nn.functional.cross_entropy(self.network(images), labels)
+        with self._autocast():
+            loss = nn.functional.cross_entropy(self.network(images), labels)
         loss.backward()
         self._optimizer.step()
-        return loss.item()
+        return loss.detach()
 
     def logits(self, images: Tensor) -> Tensor:
         """Return the logits in evaluation mode, without gradients."""
         self.network.eval()
-        with torch.inference_mode():
+        with torch.inference_mode(), self._autocast():
             logits: Tensor = self.network(images)
         return logits
 
@@ -153,19 +178,3 @@ def pillow_batch(
         tensor = torch.from_numpy(cropped.reshape(crop, crop, -1)).permute(2, 0, 1)
         batch.append(tensor.float().div_(255).sub_(means).div_(stds))
     return torch.stack(batch)
-
-
-def step_jobs(
-    *, variant: str, layout: str, batch: int, size: int, jobs: tuple[str, ...]
-) -> dict[str, Callable[[], Any]]:
-    """Build a training step and a forward pass on random images."""
-    trainer = TorchTrainer(variant, layout)
-    rng = np.random.default_rng(0)
-    pixels = rng.standard_normal((batch, 3, size, size), dtype=np.float32)
-    images = trainer.images(torch.from_numpy(pixels))
-    labels = torch.from_numpy(rng.integers(0, 10, batch))
-    runs: dict[str, Callable[[], Any]] = {
-        "train step": lambda: trainer.train(images, labels),
-        "forward": lambda: trainer.logits(images),
-    }
-    return {job: runs[job] for job in jobs}

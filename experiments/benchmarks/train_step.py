@@ -37,42 +37,25 @@ BATCHES = (8, 16, 32, 64)
 SIZES = (64, 96, 128, 160)
 
 
-def our_jobs(
-    *, variant: str, batch: int, size: int, jobs: tuple[str, ...]
-) -> dict[str, Callable[[], Any]]:
+def our_jobs(**arguments: Any) -> dict[str, Callable[[], Any]]:
     """Build our training step and forward pass on random images."""
-    import jax
-    import jax.numpy as jnp
-    import numpy as np
+    from .jax_bench import step_jobs
 
-    from resnet_jax.models import create_model
-    from resnet_jax.training import Batch, Engine, create_state, make_optimizer, make_train_step
-
-    from .flax_side import runs
-
-    model, tx = create_model(variant, 10), make_optimizer(0.01)
-    engine = Engine.create("jit", devices=jax.devices()[:1])
-    rng = np.random.default_rng(0)
-    pixels = rng.standard_normal((batch, size, size, 3), dtype=np.float32)
-    examples = engine.place(Batch(pixels, rng.integers(0, 10, batch).astype(np.int32)))
-    images, key = jnp.asarray(pixels), engine.share(jax.random.key(1))
-    state = engine.replicate(create_state(model, tx, jax.random.key(0), (1, size, size, 3)))
-    step = make_train_step(model, tx, engine=engine)
-    return runs(model, step, state, examples, key, images, jobs=jobs)
+    return step_jobs(plain=False, **arguments)
 
 
 def torch_jobs(**arguments: Any) -> dict[str, Callable[[], Any]]:
     """Build torch's training step and forward pass."""
-    from .torch_side import step_jobs
+    from .torch_bench import step_jobs
 
     return step_jobs(**arguments)
 
 
 def flax_jobs(**arguments: Any) -> dict[str, Callable[[], Any]]:
     """Build plain Flax's training step and forward pass."""
-    from .flax_side import step_jobs
+    from .jax_bench import step_jobs
 
-    return step_jobs(**arguments)
+    return step_jobs(plain=True, **arguments)
 
 
 def sides(variant: str, **arguments: Any) -> dict[str, tuple[Build, dict[str, Any]]]:
