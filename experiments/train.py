@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
+import jax
+
 from resnet_jax.data import Pipeline
+from resnet_jax.ops import cpu_lowering
 from resnet_jax.run import (
     History,
     Identity,
@@ -75,6 +78,8 @@ def train(
         found = Identity({"num_classes": len(dataset.class_names), "data": dataset.fingerprint})
         with job.run.build_sinks(folder) as sinks:
             folder.begin(flatten(job), data=facts, identity=chosen)
+            if jax.default_backend() == "cpu" and processes.is_first():
+                reporter.line(f"Convolutions on the CPU: {cpu_lowering()}")
             result = fit(
                 task,
                 config,

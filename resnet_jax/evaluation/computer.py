@@ -7,6 +7,7 @@ from typing import Any
 
 import jax
 
+from ..ops import cpu_lowering
 from ..storage import package_versions
 
 
@@ -16,10 +17,11 @@ def environment() -> dict[str, Any]:
     Returns:
         `versions` (of Python and of each package, None for one that is not installed), `system`
         (the operating system), `platform` (of JAX: cpu, gpu or tpu), `device_kind`,
-        `device_count` and `process_count`.
+        `device_count` and `process_count`; on the CPU also `convolutions` (how those of float32
+        are computed, and why).
     """
     device = jax.devices()[0]
-    return {
+    facts = {
         "versions": {"python": platform.python_version(), **package_versions()},
         "system": platform.platform(),
         "platform": device.platform,
@@ -27,3 +29,6 @@ def environment() -> dict[str, Any]:
         "device_count": jax.device_count(),
         "process_count": jax.process_count(),
     }
+    if device.platform == "cpu":
+        facts["convolutions"] = str(cpu_lowering())
+    return facts

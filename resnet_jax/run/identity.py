@@ -11,6 +11,7 @@ from typing import Any
 import jax
 
 from ..data import Arrays, ImageStream, array_digest
+from ..ops import cpu_lowering
 from ..storage import package_versions, to_plain
 
 _SHOWN = 4
@@ -68,8 +69,14 @@ def describe(data: Arrays | ImageStream) -> str:
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of the packages that compute, where they are installed."""
-    return {name: version for name, version in package_versions().items() if version is not None}
+    """Return the versions of the packages that compute, where they are installed.
+
+    On the CPU the lowering of convolutions is among them, because it decides how sums are rounded.
+    """
+    found = {name: version for name, version in package_versions().items() if version is not None}
+    if jax.default_backend() == "cpu":
+        found["convolutions"] = cpu_lowering().name
+    return found
 
 
 def check_identity(
@@ -115,13 +122,13 @@ def _completed(value: Any, default: Any) -> Any:
 
 
 def changed_versions(saved: Mapping[str, str]) -> str:
-    """Say which packages have another version now than when a checkpoint was saved, or return ''.
+    """Say which `versions` are others now than when a checkpoint was saved, or return ''.
 
     Args:
-        saved: the versions then, by package; of one that is missing nothing is known.
+        saved: the versions then; of one that is missing nothing is known.
     """
     return ", ".join(
         f"{name} {saved[name]} is now {now}"
-        for name, now in package_versions().items()
+        for name, now in versions().items()
         if name in saved and saved[name] != now
     )

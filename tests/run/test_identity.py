@@ -90,3 +90,10 @@ def test_versions():
     assert changed_versions(versions()) == ""
     assert changed_versions({**versions(), "jax": "0.1"}).startswith("jax 0.1 is now ")
     assert changed_versions({}) == ""  # of which nothing is known
+
+
+def test_another_lowering_of_convolutions_is_named(monkeypatch):
+    monkeypatch.setenv("RESNET_JAX_ONEDNN", "0")
+    before = versions()
+    monkeypatch.setenv("RESNET_JAX_ONEDNN", "1")
+    assert changed_versions(before) == "convolutions portable is now onednn"
