@@ -4,8 +4,9 @@
 
 Each row is measured in a process of its own, with the libraries imported: compilation and
 initialisation of the weights, then compilation and the first step, with a batch of 32 images of 110
-pixels in float32. The cache is JAX's persistent one, in a temporary folder; with it, convolutions
-do not run in oneDNN (see `resnet_jax.ops.conv.onednn`).
+pixels in float32. The cache is JAX's persistent one, in a temporary folder; it keeps no program
+that calls oneDNN (see `resnet_jax.ops.cpu_lowering`), so set `RESNET_JAX_ONEDNN=0` to measure one
+that keeps the step.
 """
 
 from __future__ import annotations

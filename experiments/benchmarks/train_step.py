@@ -20,6 +20,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from resnet_jax.ops import cpu_lowering
+
 from .harness import (
     Build,
     Summary,
@@ -140,9 +142,10 @@ def work(argv: Sequence[str] | None) -> int:
     parser.add_argument("--clock", choices=("wall", "cpu"), default="wall")
     parser.add_argument("--json", type=new_file, help="also write the figures to this file")
     options = parser.parse_args(argv)
-    print(f"{describe_machine()}\n", flush=True)
+    convolutions = str(cpu_lowering())
+    print(f"{describe_machine()}\nConvolutions of ours: {convolutions}\n", flush=True)
     figures = measure_scaling(options) if options.scaling else measure_networks(options)
-    save(options.json, {"clock": options.clock, "rows": figures})
+    save(options.json, {"clock": options.clock, "convolutions": convolutions, "rows": figures})
     return 0
 
 
