@@ -59,7 +59,8 @@ class DeviceOptions:
     process_id: Free[int | None] = None
     """Number of this process, from 0; goes with coordinator."""
     compile_cache: Free[bool] = True
-    """Keep compiled programs on the disk, so that the next start is faster."""
+    """Keep compiled programs on the disk, so that the next start is faster; those that call oneDNN,
+    as training on a CPU may, cannot be kept."""
 
     def join(self) -> None:
         """Join the processes of the run; must come before anything asks for devices."""
