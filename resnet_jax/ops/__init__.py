@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .conv import CpuLowering, conv2d, countable_flops, cpu_lowering
+from .conv import CpuLowering, conv2d, countable_flops, cpu_lowering, fuse_convolutions
 from .norm import batch_norm_train
 from .pool import max_pool
 
@@ -12,5 +12,6 @@ __all__ = [
     "conv2d",
     "countable_flops",
     "cpu_lowering",
+    "fuse_convolutions",
     "max_pool",
 ]

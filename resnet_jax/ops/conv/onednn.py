@@ -20,7 +20,7 @@ References:
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
@@ -85,6 +85,40 @@ def contracts_fast(pixels: int, channels: int, features: int) -> bool:
 
 def convolve(window: Window, x: jax.Array, kernel: jax.Array) -> jax.Array:
     """Convolve `x` `[batch, height, width, channels]` with `kernel`."""
+    return _convolve(window, x, kernel)
+
+
+def convolve_fused(
+    x: jax.Array,
+    kernel: jax.Array,
+    bias: jax.Array,
+    *addend: jax.Array,
+    window: Window,
+    relu: bool,
+) -> jax.Array:
+    """Convolve, add a bias `[1, 1, 1, features]` and perhaps a map, and perhaps apply ReLU."""
+    operations = ["BIAS", *(["SUM"] * len(addend)), *(["RELU"] * relu)]
+    # oneDNN adds the sum to what the result holds before: the map itself, or XLA's copy of it.
+    aliases = {3: 0} if addend else None
+    return _convolve(
+        window, x, kernel, bias.reshape(-1), *addend, fused=operations, in_place=aliases
+    )
+
+
+def contract(x: jax.Array, g: jax.Array) -> jax.Array:
+    """Multiply the transpose of `x` `[pixels, channels]` by `g` `[pixels, features]`."""
+    config = {"onednn_matmul_config": {"transpose_a": True}}
+    return _call(PRODUCT, config, (x.shape[1], g.shape[1]), x, g)
+
+
+def _convolve(
+    window: Window,
+    x: jax.Array,
+    kernel: jax.Array,
+    *others: jax.Array,
+    fused: Sequence[str] = (),
+    in_place: dict[int, int] | None = None,
+) -> jax.Array:
     images = {"dims": 4, "data": {"batch_dim": 0, "feature_dim": 3, "spatial_dims": [1, 2]}}
     inner, outer = (3, 2) if window.swapped else (2, 3)
     weights = {"input_feature_dim": inner, "output_feature_dim": outer, "spatial_dims": [0, 1]}
@@ -101,25 +135,26 @@ def convolve(window: Window, x: jax.Array, kernel: jax.Array) -> jax.Array:
             "window_dilations": window.dilation,
         },
         "feature_groups": window.groups,
+        "fusions": {"ops": fused},
     }
     shape = window.output_shape(x.shape, kernel.shape)
-    return _call(CONVOLUTION, {"onednn_conv_config": config}, shape, x, kernel)
-
-
-def contract(x: jax.Array, g: jax.Array) -> jax.Array:
-    """Multiply the transpose of `x` `[pixels, channels]` by `g` `[pixels, features]`."""
-    config = {"onednn_matmul_config": {"transpose_a": True}}
-    return _call(PRODUCT, config, (x.shape[1], g.shape[1]), x, g)
+    operands = (x, kernel, *others)
+    return _call(CONVOLUTION, {"onednn_conv_config": config}, shape, *operands, in_place=in_place)
 
 
 def _call(
-    name: str, config: dict[str, Any], shape: tuple[int, ...], *operands: jax.Array
+    name: str,
+    config: dict[str, Any],
+    shape: tuple[int, ...],
+    *operands: jax.Array,
+    in_place: dict[int, int] | None = None,
 ) -> jax.Array:
     call = jax.ffi.ffi_call(
         name,
         jax.ShapeDtypeStruct(shape, operands[0].dtype),
         custom_call_api_version=1,
         legacy_backend_config=json.dumps(config),
+        input_output_aliases=in_place,
     )
     return call(*operands)
 

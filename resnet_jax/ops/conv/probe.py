@@ -35,7 +35,7 @@ main()
 """
 """What the child runs; it prints an answer as JSON. The argument is the path for imports."""
 
-FORMAT = 1
+FORMAT = 2
 """Format of the calls and of the answers; bump it so that processes ask again."""
 
 LIMIT_SECONDS = 120.0

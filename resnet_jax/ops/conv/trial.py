@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from .conv2d import conv2d
+from .fusion import fuse_convolutions
 from .onednn import CONVOLUTION, PRODUCT
 
 CASES = (
@@ -37,9 +38,9 @@ def fault() -> str | None:
         for case in CASES:
             if reason := _fault(*case):
                 return reason
+        return _fused_fault()
     except jax.errors.JaxRuntimeError as error:
         return f"XLA refuses the calls: {str(error).splitlines()[0]}"
-    return None
 
 
 def _fault(
@@ -86,4 +87,24 @@ def _fault(
     # Not `>`, which NaN would pass.
     if not bool((found <= TOLERANCE).all()):
         return f"a trial gave other numbers than XLA (relative errors {found.tolist()})"
+    return None
+
+
+def _fused_fault() -> str | None:
+    """Compare a convolution with bias, sum and ReLU as one call with a call and operations."""
+
+    def block(x: jax.Array, kernel: jax.Array, bias: jax.Array) -> jax.Array:
+        return jax.nn.relu(conv2d(x, kernel) + bias[None, None, None, :] + x)
+
+    keys = jax.random.split(jax.random.key(1), 3)
+    x, kernel = (
+        jax.random.normal(keys[0], (2, 7, 9, 16)),
+        jax.random.normal(keys[1], (3, 3, 16, 16)),
+    )
+    bias = jax.random.normal(keys[2], (16,))
+    expected = jax.jit(block)(x, kernel, bias)
+    found = jax.jit(fuse_convolutions(block))(x, kernel, bias)
+    error = float(jnp.abs(found - expected).max() / jnp.abs(expected).max())
+    if not error <= TOLERANCE:
+        return f"a trial of a fused call gave other numbers than XLA (relative error {error})"
     return None
