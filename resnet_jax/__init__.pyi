@@ -1,4 +1,4 @@
-from . import data, evaluation, models, ops, pretrained, run, training
+from . import data, evaluation, models, nnx, ops, pretrained, run, training
 from .data import (
     Arrays,
     Dataset,
@@ -117,6 +117,7 @@ __all__ = [
     "make_optimizer",
     "make_train_step",
     "models",
+    "nnx",
     "ops",
     "plot_accuracy",
     "plot_confusion_matrix",

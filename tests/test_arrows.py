@@ -18,9 +18,10 @@ ROOMS = {
     "storage": set(),
     "ops": {"storage"},
     "models": {"ops", "storage"},
+    "nnx": {"models"},
     "data": {"storage"},
     "training": {"data", "ops"},
-    "pretrained": {"models", "data", "storage"},
+    "pretrained": {"models", "nnx", "data", "storage"},
     "run": {"training", "data", "models", "ops", "storage"},
     "evaluation": {"training", "data", "models", "ops", "storage"},
 }
@@ -30,6 +31,7 @@ PACKAGES = {
     "storage": {"numpy", "filelock"},
     "ops": {"jax", "jaxlib", "numpy", "filelock"},
     "models": {"jax", "flax"},
+    "nnx": {"jax", "flax"},
     "data": {
         *("jax", "numpy", "PIL", "scipy", "sklearn", "array_record", "rich"),
         *("grain", "absl", "pyarrow", "tensorflow_datasets"),
@@ -51,7 +53,7 @@ PURE = {
     *("__future__", "abc", "collections", "dataclasses", "enum", "functools", "itertools", "math"),
     *("operator", "re", "types", "typing"),
 }
-PURE_ROOMS = ("models", "training")
+PURE_ROOMS = ("models", "nnx", "training")
 """Rooms of functions without effects; of the standard library they import `PURE` only."""
 
 FILES = {

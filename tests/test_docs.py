@@ -13,7 +13,7 @@ import pdoc.doc
 import pytest
 
 ROOT = Path(__file__).parents[1]
-ROOMS = ("storage", "ops", "models", "data", "training", "run", "evaluation")
+ROOMS = ("storage", "ops", "models", "nnx", "data", "training", "run", "evaluation")
 PUBLIC = ("resnet_jax", *(f"resnet_jax.{room}" for room in ROOMS))
 FLAX_FIELDS = {"name", "parent", "scope"}  # which every Flax module has
 FILES = sorted((ROOT / "resnet_jax").rglob("*.py"))
