@@ -20,12 +20,13 @@ otherwise on the CPU, in channels_last, and in bfloat16 by autocast; ours and pl
 bfloat16 with parameters in float32, too. A side that cannot run says why in the table.
 
 Each side has a process of its own, and they take turns. JAX does not reserve the device's memory
-in advance (XLA_PYTHON_CLIENT_PREALLOCATE=false), because torch needs some. A side that runs out of
-memory beside the others is measured again alone; what is missing even then is noted, as is a
-process that ends. A turn repeats its job for about half a second, after an untimed repetition, and
-waits for the last result (`jax.block_until_ready`, `torch.cuda.synchronize`); on a GPU the time
-between two CUDA events is in the JSON file, too. A time is a median over turns. Compilation is in
-the table of first runs and nowhere else.
+in advance (XLA_PYTHON_CLIENT_PREALLOCATE=false), because torch needs some; it may take up to 95 %.
+A side that runs out of memory beside the others is measured again alone; what is missing even then
+is noted, as is a process that ends. A turn repeats its job for about half a second, after an
+untimed repetition, and waits for the last result (`jax.block_until_ready`,
+`torch.cuda.synchronize`); on a GPU the time between two CUDA events is in the JSON file, too. A
+time is a median over turns, that of an epoch over three at most. Compilation is in the table of
+first runs and nowhere else.
 
 Peak memory comes from the device's allocator where it keeps statistics (JAX's also count what the
 search for fast kernels took while compiling), otherwise from the process's resident set above that
@@ -62,7 +63,20 @@ PARTS = ("input", "steps", "epoch")
 JOBS = ("forward", "train step")
 """In this order, because an allocator's peak never falls and a forward pass takes less."""
 
-NO_PREALLOCATION = {"XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
+MOST_EPOCHS = 3
+"""The most turns of an epoch, which is long enough to be steady."""
+
+NO_PREALLOCATION = {
+    "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
+    # Without it JAX stops at three quarters of the memory, and torch does not.
+    "XLA_CLIENT_MEM_FRACTION": "0.95",
+}
+"""For processes of JAX, which share the memory of a GPU with torch's.
+
+References:
+    https://docs.jax.dev/en/latest/201/gpu-memory.html
+"""
+
 NO_DEVICE = {"JAX_PLATFORMS": "cpu"}
 """For processes of torch, which import JAX but compute nothing with it."""
 
@@ -308,9 +322,11 @@ def run(options: argparse.Namespace, deadline: Deadline) -> Report:
         if deadline.passed:
             report.left_out.append(cell.name)
             continue
-        results = measure(cell.sides, cell.jobs, repeats=options.repeats, deadline=deadline)
+        repeats = min(options.repeats, MOST_EPOCHS) if cell.part == "epoch" else options.repeats
+        results = measure(cell.sides, cell.jobs, repeats=repeats, deadline=deadline)
         for job, of_sides in results.items():
-            print(report.add(cell.part, {**cell.facts, "job": job}, cell.images, of_sides))
+            line = report.add(cell.part, {**cell.facts, "job": job}, cell.images, of_sides)
+            print(line, flush=True)
         report.save(options.out)
     return report
 

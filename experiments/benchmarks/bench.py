@@ -97,17 +97,18 @@ class Bench:
         return None
 
     def release(self) -> None:
-        """Give memory back that the other sides on the device may need, after a turn."""
+        """Give back memory that the other sides may need, after a turn or a failure."""
 
     def build(self, job: str) -> Built:
         """Build a job and run it for the first time."""
-        loop = self._loops[job] = self.make(job)
+        loop = self.make(job)
         first = self._seconds(loop, 1)
         peak, source = self.measure_peak(job, loop)
         one = self._seconds(loop, 1)
         count = math.ceil(TURN_SECONDS / max(one, 1e-9))
         self._repetitions[job] = max(1, min(count, MOST_REPETITIONS))
         self._long[job] = one > LONG_SECONDS
+        self._loops[job] = loop
         self.release()
         return Built(first, self._repetitions[job], peak, source, self.compiled_bytes(job))
 

@@ -14,6 +14,7 @@ from flax import linen as nn
 
 from resnet_jax.data import Arrays
 from resnet_jax.models import create_model
+from resnet_jax.storage import one_line
 from resnet_jax.training import Batch, Engine, create_state, make_optimizer, make_train_step
 
 from . import epoch, input_pipeline
@@ -28,7 +29,7 @@ def facts() -> dict[str, Any]:
         "platform": devices[0].platform,
         "chip": devices[0].device_kind,
         "count": len(devices),
-        "runtime": devices[0].client.platform_version,
+        "runtime": one_line(devices[0].client.platform_version),
         "compile_cache": jax.config.jax_compilation_cache_dir,  # type: ignore[attr-defined]
     }
 

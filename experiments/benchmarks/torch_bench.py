@@ -41,16 +41,33 @@ class TorchBench(Bench):
 
     def __init__(self, device: str | None = None) -> None:
         self.device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+        self._events: tuple[Any, ...] = ()
         if self.device == "cuda":
             torch.backends.cudnn.benchmark = True
             torch.set_float32_matmul_precision("high")
             torch.cuda.init()
+            self._events = tuple(torch.cuda.Event(enable_timing=True) for _ in range(2))
         super().__init__()
 
-    def wait(self) -> None:
-        """Wait until the device has done everything."""
-        if self.device == "cuda":
+    def enqueue(self, job: str) -> Loop:
+        """Make the loop of a job, which need not wait for the device."""
+        raise NotImplementedError
+
+    def make(self, job: str) -> Loop:
+        """Make the loop of a job; on a GPU it records an event at either end, and waits."""
+        enqueue = self.enqueue(job)
+
+        def loop(count: int) -> None:
+            if not self._events:
+                enqueue(count)
+                return
+            first, last = self._events
+            first.record()
+            enqueue(count)
+            last.record()
             torch.cuda.synchronize()
+
+        return loop
 
     def measure_peak(self, job: str, loop: Loop) -> tuple[int, str]:
         """Run a loop once and return its peak memory in bytes, and where that comes from."""
@@ -61,14 +78,11 @@ class TorchBench(Bench):
         return torch.cuda.max_memory_allocated(), ALLOCATOR
 
     def time_on_device(self, loop: Loop, count: int) -> float | None:
-        """Run a loop and return the seconds between two events of the GPU."""
-        if self.device != "cuda":
-            return super().time_on_device(loop, count)
-        first, last = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-        first.record()
+        """Run a loop and return the seconds between its two events; None on the CPU."""
         loop(count)
-        last.record()
-        last.synchronize()
+        if not self._events:
+            return None
+        first, last = self._events
         return first.elapsed_time(last) / 1e3
 
     def release(self) -> None:
@@ -112,7 +126,7 @@ class TorchSteps(TorchBench):
         self._images = self._trainer.images(torch.from_numpy(pixels))
         self._labels = torch.from_numpy(rng.integers(0, classes, batch)).to(self.device)
 
-    def make(self, job: str) -> Loop:
+    def enqueue(self, job: str) -> Loop:
         """Make the loop of the job `"train step"` or `"forward"`."""
         trainer, images, labels = self._trainer, self._images, self._labels
 
@@ -122,7 +136,6 @@ class TorchSteps(TorchBench):
                     trainer.train(images, labels)
                 else:
                     trainer.logits(images)
-            self.wait()
 
         return loop
 
@@ -156,7 +169,7 @@ class TorchEpoch(TorchBench):
             torch.tensor(values, device=self.device)[:, None, None] for values in (MEAN, STD)
         )
 
-    def make(self, job: str) -> Loop:
+    def enqueue(self, job: str) -> Loop:
         """Make the loop of the only job."""
         del job
 
@@ -167,7 +180,6 @@ class TorchEpoch(TorchBench):
                     rows = order[start : start + self._batch]
                     images = (random_crops(self._images[rows]) / 255 - self._mean) / self._std
                     self._trainer.train(self._trainer.images(images), self._labels[rows])
-            self.wait()
 
         return loop
 
@@ -183,7 +195,7 @@ class PillowTransform(TorchBench):
         super().__init__("cpu")
         self._run = pillow_jobs(batches=(batch,))[str(batch)]
 
-    def make(self, job: str) -> Loop:
+    def enqueue(self, job: str) -> Loop:
         """Make the loop of the only job."""
         del job
 

@@ -150,6 +150,9 @@ def _measure(
                     of_jobs = jobs
                 for job in of_jobs:
                     failures.setdefault((job, name), error.failure)
+                # Only now is the error gone, and with it what it kept in memory.
+                if not error.ended and words != ("release",):
+                    ask(name, (), call, "release")
                 return None
 
         for name, worker in list(workers.items()):
