@@ -12,8 +12,10 @@ a tenth is not set aside, and validation images of a folder are added.
 
 The clock is that of airbench: training counts; the evaluation after each epoch does not; the last
 evaluation, which finds the target reached, does. All times are given, so that others can be
-calculated. FLOP/s are those of the convolutions and of the last layer, counted from their shapes,
-three times the forward pass; their share is of the chip's peak for dense bfloat16 matrices.
+calculated. A run ends at the first epoch that reaches the target, which favours lucky epochs;
+airbench states accuracies after a fixed number of epochs, as --no-stop does. FLOP/s are those of
+the convolutions and of the last layer, counted from their shapes, three times the forward pass;
+their share is of the chip's peak for dense bfloat16 matrices.
 
 The marks are those of an A100: a standard ResNet-18 reaches 96.0 % of CIFAR-10's test images in 7
 minutes (https://github.com/KellerJordan/cifar10-airbench, README), and takes about 3 seconds an
@@ -23,7 +25,9 @@ their 16, 30 and 64 epochs is not measured, and neither is their time.
 On the embedded digits, with a narrow network on a CPU:
 
     python -m experiments.benchmarks.time_to_accuracy --dataset digits --base-planes 16 \
-        --batch-size 64 --lr 0.1 --augment crop:2 --no-flip-test
+        --batch-size 64 --lr 0.1 --augment crop:2 --no-flip-test --no-rehearse
+
+This reached 94 % after 4 epochs, in 84 seconds on two CPU cores that were busy with other work.
 
 Exit codes: 0 the target is reached, 1 it is not within the epochs, 2 an error that you can mend.
 """
@@ -31,180 +35,16 @@ Exit codes: 0 the target is reached, 1 it is not within the epochs, 2 an error t
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-import numpy as np
-
-from resnet_jax.data import Arrays, Dataset, ImageStream
 from resnet_jax.storage import printable, write_json
 
 from .. import cli
-from ..choices import check_choices
 from ..flat import flatten
-from ..options import FOLDER, DataOptions, ImageOptions, ModelOptions
-from ..outputs import check_new
-from ..photo_options import PhotoOptions
-from ..recipe import Recipe
-from ..run_options import EvaluationOptions
-from ..training_options import OptimizerOptions, ScheduleOptions, TrainingOptions
 from .flops import peak_flops
 from .harness import describe_machine, machine
+from .timed_options import Options, load
 from .timed_training import TimedEpoch, TimedTraining
-
-EPOCHS = {94.0: 16, 95.0: 30, 96.0: 64}
-"""Epochs of the training by the highest target that they are for, in percent."""
-
-
-@dataclass(frozen=True)
-class TimedTrainingOptions(TrainingOptions):
-    """The training."""
-
-    epochs: int = 0
-    """Passes over the training images; 0 is 16, 30 or 64 for targets up to 94, 95 or above."""
-    batch_size: int = 512
-    """Images per step."""
-    label_smoothing: float = 0.1
-    """Part of each training label that is spread over all classes."""
-    ema_decay: float = 0.995
-    """Decay of the moving averages of parameters and statistics that are evaluated; 0: none."""
-
-
-@dataclass(frozen=True)
-class TimedScheduleOptions:
-    """The learning rate over the training."""
-
-    schedule: Literal["onecycle", "cosine"] = "onecycle"
-    """Shape of the learning rate, which is annealed to the last epoch."""
-    warmup: float = 0.25
-    """Share of the epochs in which the learning rate first rises to lr."""
-
-    def build(self, epochs: int) -> ScheduleOptions:
-        """Make the schedule of a training.
-
-        Args:
-            epochs: epochs of the training.
-        """
-        return ScheduleOptions(schedule=self.schedule, warmup_epochs=self.warmup * epochs)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Options:
-    """What to train, and until when."""
-
-    target: float = 94.0
-    """Test accuracy to reach, in percent; it is looked at after each epoch."""
-    rehearse: bool = True
-    """Run each program once before the clock starts."""
-    model: ModelOptions = field(
-        default_factory=lambda: ModelOptions(variant="resnet18", stem="cifar", dtype="auto")
-    )
-    data: DataOptions = field(default_factory=DataOptions)
-    images: ImageOptions = field(
-        default_factory=lambda: ImageOptions(
-            resize=32, crop=32, augment=("crop:4", "flip", "cutout:8")
-        )
-    )
-    training: TimedTrainingOptions = field(default_factory=TimedTrainingOptions)
-    optimizer: OptimizerOptions = field(
-        default_factory=lambda: OptimizerOptions(lr=0.4, nesterov=True, weight_decay=5e-4)
-    )
-    schedule: TimedScheduleOptions = field(default_factory=TimedScheduleOptions)
-    eval_batch_size: int = 1000
-    """Images per evaluation step; changes only speed and memory."""
-    flip_test: bool = True
-    """Average the logits of each test image and its mirror image."""
-    out: Path | None = None
-    """JSON file for the result; None prints it only."""
-    overwrite: bool = False
-    """Replace the JSON file if it exists."""
-
-    def check(self) -> None:
-        """Find what is wrong with the options by themselves.
-
-        Raises:
-            ValueError: naming the option, its value and what would work.
-            FileExistsError: if the JSON file exists and must not be replaced.
-        """
-        check_choices(self)
-        if not 0.0 < self.target <= 100.0:
-            raise ValueError(f"`target` (={self.target}) must be above 0 and at most 100 (percent)")
-        if self.training.epochs < 0:
-            raise ValueError(
-                f"`epochs` (={self.training.epochs}) must be at least 1, or 0 to follow `target`"
-            )
-        if not 0.0 < self.schedule.warmup < 1.0:
-            raise ValueError(f"`warmup` (={self.schedule.warmup}) must be above 0 and below 1")
-        self.recipe.check()
-        if self.out is not None:
-            check_new((self.out,), overwrite=self.overwrite)
-
-    @property
-    def epochs(self) -> int:
-        """Epochs of the training."""
-        return self.training.epochs or next(
-            (epochs for target, epochs in EPOCHS.items() if self.target <= target),
-            max(EPOCHS.values()),
-        )
-
-    @property
-    def recipe(self) -> Recipe:
-        """The same training as a recipe."""
-        training = {**asdict(self.training), "epochs": self.epochs}
-        return Recipe(
-            model=self.model,
-            data=self.data,
-            # In memory whatever the size, for the device is to hold them.
-            photos=PhotoOptions(stream="never"),
-            images=self.images,
-            training=TrainingOptions(**training),
-            optimizer=self.optimizer,
-            schedule=self.schedule.build(self.epochs),
-            evaluation=EvaluationOptions(
-                eval_batch_size=self.eval_batch_size,
-                train_accuracy="none",
-                flip_test=self.flip_test,
-            ),
-        )
-
-
-def load(recipe: Recipe) -> tuple[Dataset, Arrays]:
-    """Load a data set, and return it with all its images that are not test images.
-
-    Args:
-        recipe: the training.
-
-    Raises:
-        ValueError: if it cannot be loaded, as `DatasetError`, or is not in memory.
-    """
-    if recipe.data.dataset != FOLDER:
-        dataset = recipe.data.build()
-        return dataset, _in_memory(dataset.train)
-    photos = recipe.photos.build(
-        recipe.data.data_dir or Path(),
-        recipe.images,
-        seed=recipe.training.seed,
-        on_found=recipe.check_found,
-    )
-    train = _in_memory(photos.dataset.train)
-    if photos.valid is photos.dataset.test:
-        return photos.dataset, train
-    valid = _in_memory(photos.valid)
-    return photos.dataset, Arrays(
-        np.concatenate((train.images, valid.images)), np.concatenate((train.labels, valid.labels))
-    )
-
-
-def _in_memory(part: Arrays | ImageStream) -> Arrays:
-    """Return a part of a data set.
-
-    Raises:
-        ValueError: if its images are read when they are needed.
-    """
-    if isinstance(part, ImageStream):
-        raise ValueError("`dataset` is read when it is needed; name one that fits into memory")
-    return part
 
 
 def summarise(
@@ -216,7 +56,7 @@ def summarise(
         target: the test accuracy to reach, in percent.
         dtype: type that the network computes in.
         training: its programs.
-        epochs: its epochs, at least one; only the last one may have reached the target.
+        epochs: its epochs, at least one; the last one says whether the target is reached.
     """
     last, seconds = epochs[-1], sum(epoch.seconds for epoch in epochs)
     rate = training.images_per_epoch / seconds
@@ -246,17 +86,17 @@ def describe(result: dict[str, Any]) -> str:
     Args:
         result: of `summarise`.
     """
-    epochs, seconds = result["epochs"], result["training_seconds"]
+    seconds, epochs = result["training_seconds"], f"{result['epochs']} epochs"
+    if result["epochs"] == 1:
+        epochs = "1 epoch"
     if result["reached"]:
         found = (
-            f"{result['target']:g} % reached after {epochs} epochs, in "
+            f"{result['target']:g} % reached after {epochs}, in "
             f"{result['seconds_to_target']:.2f} s: {seconds:.2f} s of training, and the last "
             "evaluation"
         )
     else:
-        found = (
-            f"{result['target']:g} % not reached in {epochs} epochs and {seconds:.2f} s of training"
-        )
+        found = f"{result['target']:g} % not reached in {epochs} and {seconds:.2f} s of training"
     share, peak = "unknown", result["peak_flops_per_second"]
     if peak is not None:
         share = f"{result['share_of_peak']:.1%} of {peak / 1e12:g} TFLOP/s"
@@ -296,7 +136,7 @@ def work(options: Options) -> int:
             f"{epoch.accuracy:6.2f} %",
             flush=True,
         )
-        if epoch.accuracy >= options.target:
+        if options.stop and epoch.accuracy >= options.target:
             break
     result = summarise(options.target, dtype, training, epochs)
     print(describe(result))

@@ -121,8 +121,8 @@ class TimedTraining:
         evaluate: Any = make_eval_epoch(
             recipe.evaluation.build(model), engine=engine, prepare=task.prepare_valid
         )
-        arguments = (plan, engine.replicate(zero_totals()), eval_key)
-        program, seconds["evaluation"] = _compiled(evaluate, state.variables, *arguments)
+        batches = (plan, engine.replicate(zero_totals()), eval_key)
+        program, seconds["evaluation"] = _compiled(evaluate, state.variables, *batches)
         return cls(
             device=device,
             images_per_epoch=steps * options.batch_size,
@@ -136,7 +136,7 @@ class TimedTraining:
             _engine=engine,
             _fresh=fresh,
             _programs=programs,
-            _evaluation=partial(_with, program, arguments),
+            _evaluation=partial(_with, program, batches),
         )
 
     def rehearse(self) -> None:

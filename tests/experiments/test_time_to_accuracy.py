@@ -14,7 +14,8 @@ from PIL import Image
 
 from experiments.benchmarks import time_to_accuracy
 from experiments.benchmarks.flops import PEAK_FLOPS, forward_flops, peak_flops
-from experiments.benchmarks.time_to_accuracy import Options, load, summarise
+from experiments.benchmarks.time_to_accuracy import describe, summarise
+from experiments.benchmarks.timed_options import Options, load
 from experiments.benchmarks.timed_training import TimedEpoch
 from experiments.flat import override
 from resnet_jax.models import create_model
@@ -32,16 +33,16 @@ def out(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def run(out):
-    """A run that does not reach its target: the exit code and what was printed."""
+    """A run that goes on after its target: the exit code and what was printed."""
     with redirect_stdout(io.StringIO()) as printed:
-        code = time_to_accuracy.main([*TINY, "--target", "100", "--out", str(out)])
+        code = time_to_accuracy.main([*TINY, "--target", "1", "--no-stop", "--out", str(out)])
     return code, printed.getvalue()
 
 
-def test_a_target_that_is_not_reached_is_told(run):
+def test_every_epoch_is_told(run):
     code, text = run
-    assert code == 1
-    assert re.search(r"100 % not reached in 2 epochs and \d+\.\d\d s of training", text)
+    assert code == 0
+    assert re.search(r"1 % reached after 2 epochs, in \d+\.\d\d s: \d+\.\d\d s of training", text)
     rows = re.findall(r"^ +(\d)  +(\d)  +\d+\.\d\d  \d\.\d{4}  +\d+\.\d\d %$", text, re.MULTILINE)
     assert rows == [("1", "6"), ("2", "8")]
     assert "digits: 1,437 training and 360 test images, 10 classes" in text
@@ -50,8 +51,9 @@ def test_a_target_that_is_not_reached_is_told(run):
 
 def test_the_result_is_written(run, out):
     result = json.loads(out.read_text())
-    assert result["reached"] is False
-    assert result["seconds_to_target"] is None
+    assert result["reached"] is True
+    last = result["history"][-1]["eval_seconds"]
+    assert result["seconds_to_target"] == pytest.approx(result["training_seconds"] + last)
     assert [epoch["side"] for epoch in result["history"]] == [6, 8]
     assert result["training_seconds"] == sum(epoch["seconds"] for epoch in result["history"])
     # A program for each size, and one for the evaluation.
@@ -80,11 +82,17 @@ def test_a_run_ends_at_its_target_and_a_rehearsal_changes_no_number(run, out, tm
     assert first["accuracy"] >= 1.0
     arguments = [*TINY, "--target", target, "--no-rehearse", "--out", str(place)]
     assert time_to_accuracy.main(arguments) == 0
-    assert "reached after 1 epochs" in capsys.readouterr().out
+    assert "reached after 1 epoch, in" in capsys.readouterr().out
     result = json.loads(place.read_text())
     assert [(e["loss"], e["accuracy"]) for e in result["history"]] == [
         (first["loss"], first["accuracy"])
     ]
+
+
+def test_a_target_that_is_not_reached_is_told(run, capsys):
+    assert time_to_accuracy.main([*TINY, "--target", "100", "--no-rehearse"]) == 1
+    text = capsys.readouterr().out
+    assert re.search(r"100 % not reached in 2 epochs and \d+\.\d\d s of training", text)
 
 
 def test_a_loss_that_is_not_finite_ends_the_run(run, capsys):
@@ -179,6 +187,16 @@ def test_peaks_are_those_of_whole_chips_in_bfloat16():
     assert all(1e14 < peak < 1e15 for peak in PEAK_FLOPS.values())
 
 
+def test_a_target_that_is_not_reached_has_no_time():
+    training = SimpleNamespace(
+        device=device("unknown"), images_per_epoch=10, flops_per_image={8: 1}, compile_seconds={}
+    )
+    result = summarise(94.0, "bfloat16", training, [TimedEpoch(1, 8, 1.0, 0.5, 2.0, 93.99)])
+    assert not result["reached"]
+    assert result["seconds_to_target"] is None
+    assert "94 % not reached in 1 epoch and 1.00 s" in describe(result)
+
+
 def test_the_clock_has_all_training_and_the_last_evaluation():
     training = SimpleNamespace(
         device=device("NVIDIA A100-SXM4-40GB"),
@@ -195,6 +213,6 @@ def test_the_clock_has_all_training_and_the_last_evaluation():
     assert result["images_per_second"] == 500
     assert result["flops_per_second"] == 1.25e12
     assert result["share_of_peak"] == pytest.approx(1.25 / 312)
-    text = time_to_accuracy.describe(result)
+    text = describe(result)
     assert "94 % reached after 2 epochs, in 4.50 s: 4.00 s of training" in text
     assert "share of the chip's bfloat16 peak: 0.4% of 312 TFLOP/s" in text

@@ -4,9 +4,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from tiny_task import Small, assert_trees_equal
+from jax import export
+from tiny_task import Small, assert_trees_equal, tiny_model
 
-from resnet_jax.data import epoch_permutation
+from resnet_jax.data import Pipeline, Transform, epoch_permutation, make_augmentation
 from resnet_jax.training import (
     Engine,
     Epoch,
@@ -187,3 +188,34 @@ def test_a_whole_evaluation_gives_the_sums_of_its_steps(task, images, parallel, 
     assert int(totals.correct) == int(expected.correct)
     assert int(totals.step) == int(expected.step) == len(order[0])
     np.testing.assert_allclose(totals.loss, expected.loss, rtol=1e-6)
+
+
+@pytest.mark.parametrize("platform", ["cuda", "tpu"])
+def test_an_accelerator_is_given_one_program_without_the_host(platform):
+    """Lowered without an accelerator: a loop over the steps, whose state is donated."""
+    model, engine = tiny_model(dtype=jnp.bfloat16), engine_of()
+    transform = Transform(source=(8, 8), resize=8, crop=8, mean=(0.3,), std=(0.4,))
+    augmentations = tuple(make_augmentation(text) for text in ("crop:1", "flip", "cutout:2"))
+    tx = make_optimizer(0.05)
+    epoch = make_train_epoch(
+        model,
+        tx,
+        batch_size=BATCH,
+        engine=engine,
+        prepare=Pipeline(transform, augmentations, num_classes=10),
+        ema_decay=0.9,
+    )
+    key = jax.random.key(0)
+    arguments = jax.eval_shape(
+        lambda: (
+            create_state(model, tx, key, (1, 8, 8, 1), ema=True),
+            Examples(jnp.zeros((200, 8, 8, 1), jnp.uint8), jnp.zeros((200,), jnp.int32)),
+            (key, key),
+        )
+    )
+    text = export.export(epoch, platforms=[platform])(*arguments).mlir_module()
+    assert f"tensor<{BATCH}x8x8x1xbf16>" in text
+    assert "stablehlo.while" in text
+    assert "callback" not in text
+    leaves = len(jax.tree.leaves(arguments[0]))
+    assert text.count("tf.aliasing_output") + text.count("jax.buffer_donor") == leaves
