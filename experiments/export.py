@@ -3,6 +3,7 @@
     python -m experiments.export --run runs/cifar_resnet34 --format stablehlo
     python -m experiments.export --run runs/cifar_resnet34 --format onnx
     python -m experiments.export --run runs/cifar_resnet34 --format safetensors
+    python -m experiments.export --run runs/cifar_resnet34 --format pretrained
     python -m experiments.export --run runs/cifar_resnet34 --format timm
 
 stablehlo is the network in evaluation mode as a program, with its weights, for batches of any
@@ -22,8 +23,9 @@ write it). With --input float32 it takes [batch, channels, height, width], as is
 
 safetensors holds the weights under torchvision's names, for torch, torchvision and timm.
 
-timm is a folder with the weights, a config.json and a model card, for
-timm.create_model("local-dir:FOLDER", pretrained=True) and resnet_jax.load_pretrained("FOLDER").
+pretrained is a folder with the weights, a config.json and a model card, for
+resnet_jax.load_pretrained("FOLDER"). timm is the same, and is refused for a network that timm does
+not have; timm.create_model("local-dir:FOLDER", pretrained=True) reads it.
 
 Beside a file another one, such as model.stablehlo.json, says what it takes and gives: shapes,
 class names, normalisation. None replaces a file without --overwrite.
@@ -31,6 +33,7 @@ class names, normalisation. None replaces a file without --overwrite.
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -51,19 +54,21 @@ PLATFORMS = ("cpu", "cuda", "tpu")
 """What an exported program runs on."""
 DESCRIBED = ("variant", "stem", "base_planes", "dtype")
 """Options of a run that its description names, because they make the network."""
+FOLDERS = ("pretrained", "timm")
+"""Formats that are folders."""
 USED: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "stablehlo": ("input", "image_size", "output"),
         "onnx": ("input", "image_size", "output", "fold_batch_norm"),
         "safetensors": (),
-        "timm": (),
+        **dict.fromkeys(FOLDERS, ("data_name",)),
     }
 )
 """Options that only some formats use, by format."""
 PACKAGES: Mapping[str, str] = MappingProxyType({"stablehlo": "flatbuffers", "onnx": "onnx"})
 """Package that writes a format; the extra with the format's name installs it."""
-TIMM_FILES = ("model.safetensors", "config.json", "README.md")
-"""Files of a folder for timm."""
+FOLDER_FILES = ("model.safetensors", "config.json", "README.md")
+"""Files of a folder."""
 
 
 @dataclass(frozen=True)
@@ -72,10 +77,10 @@ class Options:
 
     run: Path
     """The run folder."""
-    format: Literal["stablehlo", "onnx", "safetensors", "timm"]
-    """A program with its weights, the weights alone, or a folder for timm."""
+    format: Literal["stablehlo", "onnx", "safetensors", "pretrained", "timm"]
+    """A program with its weights, the weights alone, or a folder for load_pretrained and timm."""
     out: Path | None = None
-    """The file or folder; None is model.FORMAT, or timm, in the run folder."""
+    """The file or folder; None is model.FORMAT, pretrained or timm in the run folder."""
     overwrite: bool = False
     """Replace the files that exist."""
     checkpoint: CheckpointChoice = "best"
@@ -88,6 +93,8 @@ class Options:
     """What a program returns."""
     fold_batch_norm: bool = False
     """Fold the batch normalisations of onnx into the convolutions before them."""
+    data_name: str | None = None
+    """What the card of a folder calls the images of the training; None is the data set's name."""
 
     def check(self) -> None:
         """Find what is wrong with the options by themselves.
@@ -96,7 +103,7 @@ class Options:
             ValueError: naming the option, its value and what would work.
         """
         check_choices(self)
-        for name in USED["onnx"]:
+        for name in dict.fromkeys(name for names in USED.values() for name in names):
             unused = name not in USED[self.format]
             if unused and getattr(self, name) != getattr(Options, name):
                 raise ValueError(
@@ -108,9 +115,9 @@ class Options:
                 f"`image_size` (={self.image_size}) is of no use to `input` (='float32'), whose "
                 "images have the size of the run's crop; leave it out"
             )
-        if self.format == "timm":
-            again = self.overwrite and _is_for_timm(self.path)
-            names = [name for name in TIMM_FILES if not (again and name == "config.json")]
+        if self.format in FOLDERS:
+            again = self.overwrite and _is_network(self.path)
+            names = [name for name in FOLDER_FILES if not (again and name == "config.json")]
             check_new((self.path / name for name in names), overwrite=self.overwrite)
             return
         if self.out is not None and self.out.suffix != f".{self.format}":
@@ -123,7 +130,7 @@ class Options:
         """The file or folder to write."""
         if self.out is not None:
             return self.out
-        return self.run / ("timm" if self.format == "timm" else f"model.{self.format}")
+        return self.run / (self.format if self.format in FOLDERS else f"model.{self.format}")
 
     @property
     def description_path(self) -> Path:
@@ -131,8 +138,8 @@ class Options:
         return self.path.with_name(f"{self.path.name}.json")
 
 
-def _is_for_timm(folder: Path) -> bool:
-    """Return whether a folder has a `config.json` for timm; a run has one with the same name."""
+def _is_network(folder: Path) -> bool:
+    """Return whether a folder has the `config.json` of a network; that of a run is another."""
     try:
         return "architecture" in read_json(folder / "config.json")
     except (OSError, JsonError):
@@ -238,21 +245,31 @@ def _write(
     return description
 
 
-def export_to_timm(run: Run, options: Options) -> None:
-    """Write the folder for timm: weights, configuration and model card, all or nothing.
+def export_folder(run: Run, options: Options, *, command: str = "") -> None:
+    """Write a folder: weights, configuration and model card, all or nothing.
 
     Args:
         run: a run of `open_run`.
         options: what to write; checked already.
+        command: the command line of the training, for the card; empty where it is not known.
 
     Raises:
-        ValueError: if timm cannot make such a network.
+        ValueError: if the network cannot be described, or is to be timm's and is not.
         OSError: if the folder cannot be written.
     """
-    from resnet_jax.pretrained import ModelCard, save_pretrained
+    from resnet_jax.pretrained import ModelCard, is_in_timm, save_pretrained
 
-    dataset = str(run.config["dataset"])
+    if options.format == "timm" and not is_in_timm(run.model):
+        raise ValueError(
+            f"`format` (='timm'): timm does not have the network of {run.folder}; take pretrained"
+        )
+    dataset = options.data_name or str(run.config["dataset"])
     accuracy = _test_accuracy(run)
+    mirrored = ", averaged with their mirror images" if run.config.get("flip_test") else ""
+    training = {name: str(run.config[name]) for name in ("epochs", "seed") if name in run.config}
+    log = RunFolder(run.folder).log_path
+    if log.is_file():
+        training["SHA-256 of its log"] = hashlib.sha256(log.read_bytes()).hexdigest()
     save_pretrained(
         options.path,
         run.model,
@@ -260,12 +277,16 @@ def export_to_timm(run: Run, options: Options) -> None:
         transform=run.image_transform,
         class_names=run.data.class_names,
         card=ModelCard(
-            description=f"Trained on {dataset} with resnet_jax: {run.origin}.",
+            description=f"Trained on {dataset} with resnet_jax: the {run.checkpoint} checkpoint, "
+            f"step {run.step}{'' if run.epoch is None else f', after epoch {run.epoch}'}.",
             datasets=[dataset],
             metrics={} if accuracy is None else {"top-1 accuracy": accuracy},
             measured="It was not measured on a test set."
             if accuracy is None
-            else f"Measured by resnet_jax on all test images of {dataset}, with this transform.",
+            else f"Measured by resnet_jax on all test images of {dataset}, with this transform"
+            f"{mirrored}.",
+            training=training,
+            command=command,
         ),
         overwrite=True,
     )
@@ -295,8 +316,8 @@ def work(options: Options) -> int:
     """Do what the options say; return the exit code."""
     options.check()
     run = open_run(options.run, options.checkpoint)
-    if options.format == "timm":
-        export_to_timm(run, options)
+    if options.format in FOLDERS:
+        export_folder(run, options)
         print(f"{options.path}: {run.origin}")
         return 0
     description = export(run, options)

@@ -75,6 +75,30 @@ def fixed_options(options: Any) -> dict[str, Any]:
     return {name: value for name, value in values.items() if name not in free}
 
 
+def arguments(options: Any, defaults: Any) -> list[str]:
+    """Return the arguments of the command line that make the options of their defaults.
+
+    Args:
+        options: a dataclass of options, with others inside it.
+        defaults: another one of the same class.
+
+    >>> from .training_options import ScheduleOptions
+    >>> arguments(ScheduleOptions("multistep", milestones=(0.3, 0.6)), ScheduleOptions())
+    ['--schedule', 'multistep', '--milestones', '0.3', '0.6']
+    """
+    before, words = flatten(defaults), []
+    for name, value in flatten(options).items():
+        if value == before[name]:
+            continue
+        option = name.replace("_", "-")
+        if isinstance(value, bool):
+            words.append(f"--{option}" if value else f"--no-{option}")
+        else:
+            values = value if isinstance(value, tuple) else (value,)
+            words += [f"--{option}", *map(str, values)]
+    return words
+
+
 def default_options(kind: type) -> dict[str, Any]:
     """Return the defaults of a dataclass of options by their flat names; required ones have none.
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..models.cifar_variants import CIFAR_VARIANTS
+from .own_options import ENTRY
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,8 @@ class ModelCard:
         tags: words to find the model by.
         metrics: what was measured, as a fraction, by its name; such as `{"top-1 accuracy": 0.761}`.
         measured: how it was measured, in sentences: the images, the transform, the program.
+        training: how it was trained, by what is said: `{"seed": "123"}`.
+        command: the command line that trained it; empty where there was none.
     """
 
     title: str | None = None
@@ -31,6 +34,8 @@ class ModelCard:
     tags: Sequence[str] = ("image-classification", "timm", "resnet")
     metrics: Mapping[str, float] = field(default_factory=dict)
     measured: str = ""
+    training: Mapping[str, str] = field(default_factory=dict)
+    command: str = ""
 
 
 def card_text(card: ModelCard, config: Mapping[str, Any]) -> str:
@@ -51,7 +56,7 @@ def card_text(card: ModelCard, config: Mapping[str, Any]) -> str:
 
 def _is_timms(config: Mapping[str, Any]) -> bool:
     """Return whether timm has the architecture, too."""
-    return config["architecture"] not in CIFAR_VARIANTS
+    return config["architecture"] not in CIFAR_VARIANTS and ENTRY not in config
 
 
 def _header(card: ModelCard, config: Mapping[str, Any]) -> Iterator[str]:
@@ -94,6 +99,11 @@ def _body(card: ModelCard, config: Mapping[str, Any]) -> Iterator[str]:
         yield ""
         yield from (f"- {name}: {value:.2%}" for name, value in card.metrics.items())
         yield from ["", card.measured] if card.measured and card.metrics else [card.measured]
+    if card.training or card.command:
+        yield from ["", "## Training", ""]
+        yield from (f"- {name}: {value}" for name, value in card.training.items())
+    if card.command:
+        yield from ["", "~~~sh", card.command, "~~~"]
     yield from ["", "## Use", "", "~~~python"]
     yield "import resnet_jax as rj  # FOLDER is the folder of this file"
     yield 'network = rj.load_pretrained("FOLDER")'

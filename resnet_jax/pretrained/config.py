@@ -10,6 +10,7 @@ from ..data import IMAGENET_MEAN, IMAGENET_STD, ImageTransform
 from ..models import ResNetOptions, WeightsError, options_from_timm
 from .architectures import check_architecture
 from .imagenet import imagenet_classes
+from .own_options import read_own_options
 from .transformers_config import from_transformers
 
 USUAL = {
@@ -136,7 +137,8 @@ def describe(raw: Mapping[str, Any], preprocessor: Mapping[str, Any] | None = No
         options = options_from_timm(config.get("model_args", {}), architecture)
     except (AttributeError, TypeError, ValueError) as error:
         raise WeightsError(f"`model_args` cannot be used: {error}") from error
-    return Description(config, options)
+    merged: ResNetOptions = {**options, **read_own_options(config)}
+    return Description(config, merged)
 
 
 def _nested(raw: Mapping[str, Any]) -> dict[str, Any]:

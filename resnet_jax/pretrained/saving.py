@@ -33,14 +33,15 @@ def save_pretrained(
 ) -> None:
     """Write a network as `model.safetensors`, `config.json` and a model card, all or nothing.
 
-    `timm.create_model("local-dir:FOLDER", pretrained=True)` and `load_pretrained("FOLDER")` make
-    the same network of it, with the same transform. Networks for CIFAR, such as `resnet20`, are not
-    among timm's; `load_pretrained` alone reads them.
+    `load_pretrained("FOLDER")` makes the same network of it, with the same transform, and so does
+    `timm.create_model("local-dir:FOLDER", pretrained=True)`, where timm has the network. It has
+    none for CIFAR, such as `resnet20`; what else it lacks, such as `stem="cifar"`, is kept in an
+    entry of its own in `config.json`.
 
     Args:
         folder: the folder; made if it does not exist.
-        model: the network: one of `VARIANTS`, perhaps with other `layers` or dilated, for any
-            number of classes and of channels.
+        model: the network: one of `VARIANTS`, perhaps with other options that are numbers or
+            names, for any number of classes and of channels.
         variables: its `params` and `batch_stats`.
         transform: its evaluation transform.
         class_names: names of its classes in the order of the logits; None writes none.
@@ -49,8 +50,8 @@ def save_pretrained(
             others stay.
 
     Raises:
-        ValueError: if the network is none that a name in `VARIANTS` stands for, or the arguments
-            do not fit together; nothing is written.
+        ValueError: if no configuration describes the network, which may have a class of yours, or
+            the arguments do not fit together; nothing is written.
         FileExistsError: if the folder holds files and `overwrite` is False, or is no folder.
         OSError: if the folder cannot be written.
 

@@ -9,7 +9,9 @@ from typing import Any
 
 from ..data import ImageTransform
 from ..models import VARIANTS, BatchNorm, ResNet, create_model, image_channels
+from ..models.cifar_variants import CIFAR_VARIANTS
 from ..models.torch_names import first_kernel, tensors_of
+from .own_options import ENTRY, own_options
 
 # Fields of a network that change no logit.
 _WITHOUT_EFFECT = frozenset(
@@ -26,7 +28,9 @@ def config_of(
     class_names: Sequence[str] | None,
     license_: str | None,
 ) -> dict[str, Any]:
-    """Return the configuration that timm makes the same network and transform of.
+    """Return the configuration that `load_pretrained` makes the same network and transform of.
+
+    timm does, too, if it has the network; see `is_in_timm`.
 
     Args:
         model: the network.
@@ -36,7 +40,7 @@ def config_of(
         license_: the weights' license, or None.
 
     Raises:
-        ValueError: if no row of the table is such a network, or the arguments do not fit together.
+        ValueError: if no configuration describes the network, or the arguments do not fit together.
     """
     channels = image_channels(model, variables)
     if len(transform.mean) != channels:
@@ -49,7 +53,7 @@ def config_of(
             f"`class_names` has {len(class_names)} names; it must have one for each of the "
             f"{model.num_classes} classes"
         )
-    architecture, arguments = _architecture(model)
+    architecture, arguments, own = _architecture(model)
     if channels != 3:
         arguments["in_chans"] = channels
     tensors = tensors_of(model, channels)
@@ -62,6 +66,7 @@ def config_of(
         "global_pool": "avg",
         **labels,
         **({"model_args": arguments} if arguments else {}),
+        **({ENTRY: own} if own else {}),
         "pretrained_cfg": {
             "custom_load": False,
             "input_size": [channels, side, side],
@@ -80,31 +85,47 @@ def config_of(
     }
 
 
-def _architecture(model: ResNet) -> tuple[str, dict[str, Any]]:
-    """Return timm's name of a network, and its arguments in addition."""
-    arguments: dict[str, Any] = {}
-    if stride := _STRIDES.get(_plain(model.replace_stride_with_dilation)):
-        arguments["output_stride"] = stride
-    best: tuple[list[str], str] | None = None
-    for name in VARIANTS:
-        row = create_model(name, model.num_classes)
-        different = list(_differences(model, row))
-        allowed = {"layers"} | ({"replace_stride_with_dilation"} if arguments else set())
-        if set(different) <= allowed:
-            if "layers" not in different:
-                return name, arguments
-            different = ["layers"]
-        if best is None or len(different) < len(best[0]):
-            best = different, name
-    assert best is not None
-    different, name = best
-    if different == ["layers"]:
-        return name, {**arguments, "layers": list(model.layers)}
+def is_in_timm(model: ResNet) -> bool:
+    """Return whether timm has a network, too.
+
+    Args:
+        model: the network.
+
+    Raises:
+        ValueError: if no configuration describes it.
+    """
+    architecture, _, own = _architecture(model)
+    return architecture not in CIFAR_VARIANTS and not own
+
+
+def _architecture(model: ResNet) -> tuple[str, dict[str, Any], dict[str, Any]]:
+    """Return the name of a network, its arguments of timm in addition, and options of our own."""
+    rows = {name: _differing(model, name) for name in VARIANTS}
+    nearest = sorted(rows, key=lambda name: len(rows[name]))
+    stride = _STRIDES.get(_plain(model.replace_stride_with_dilation))
+    of_timm = {"layers"} if stride is None else {"layers", "replace_stride_with_dilation"}
+    for name in nearest:
+        if rows[name] <= of_timm:
+            arguments: dict[str, Any] = {} if stride is None else {"output_stride": stride}
+            if "layers" in rows[name]:
+                arguments["layers"] = list(model.layers)
+            return name, arguments, {}
+    for name in nearest:
+        own = own_options(model, sorted(rows[name]))
+        if own is not None:
+            return name, {}, own
+    name = nearest[0]
+    different = sorted(rows[name])
     fields = ", ".join(f"`{field}` (={getattr(model, field)!r:.60})" for field in different)
     raise ValueError(
-        f"`model` is none that timm can make: {fields} must be as in {name}, the nearest; "
-        "`save_weights` writes the weights alone"
+        f"`model` is none that a `config.json` can describe: {fields} must be as in {name}, the "
+        "nearest; `save_weights` writes the weights alone"
     )
+
+
+def _differing(model: ResNet, name: str) -> set[str]:
+    """Return the names of the fields in which a network differs from a row of the table."""
+    return set(_differences(model, create_model(name, model.num_classes)))
 
 
 def _differences(model: ResNet, other: ResNet) -> Iterator[str]:

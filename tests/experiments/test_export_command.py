@@ -15,7 +15,7 @@ import onnxruntime
 import pytest
 import torch
 from safetensors.torch import load_file
-from tiny_runs import BEST, LAST, write_run
+from tiny_runs import BEST, CONFIG, LAST, write_run
 from torch_twin import to_nchw, twin_of
 
 import resnet_jax as rj
@@ -138,8 +138,21 @@ def test_one_line_says_how_to_get_what_a_format_needs(
 
 def test_timm_has_no_such_network(tiny, tmp_path, capsys):
     assert run(tiny, "--format", "timm", "--out", tmp_path / "digits") == 2
-    assert "`model` is none that timm can make" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert "`format` (='timm'): timm does not have the network of" in error
+    assert error.endswith("; take pretrained\n")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_of_a_network_that_timm_does_not_have(tiny, tmp_path):
+    folder = tmp_path / "digits"
+    assert run(tiny, "--format", "pretrained", "--out", folder, "--data-name", "my digits") == 0
+    network = rj.load_pretrained(folder)
+    logits = jax.jit(network.model.apply)(network.variables, TRANSFORM.center(IMAGES))
+    np.testing.assert_allclose(logits, expected(tiny, BEST), rtol=1e-4, atol=1e-5)
+    card = (folder / "README.md").read_text()
+    assert "Trained on my digits with resnet_jax: the best checkpoint, step 20." in card
+    assert f"- seed: {CONFIG.training.seed}" in card
 
 
 def test_a_folder_for_timm(tmp_path, capsys):
@@ -254,7 +267,8 @@ def test_inputs(tiny, tmp_path, capsys, options, line):
 
 
 MISTAKES = {
-    "--format tf": r"`format` \(='tf'\) must be one of stablehlo, onnx, safetensors, timm",
+    "--format tf": r"`format` \(='tf'\) must be one of stablehlo, onnx, safetensors, pre",
+    "--format onnx --data-name mine": r"`data_name` \(='mine'\) is of no use to `format` \(='onnx'",
     "--format stablehlo --fold-batch-norm": r"`fold_batch_norm` \(=True\) is of no use to `format`",
     "--format timm --input float32": r"`input` \(='float32'\) is of no use to `format` \(='timm'\)",
     "--format onnx": r"`out` \(=a.stablehlo\) must end in .onnx",

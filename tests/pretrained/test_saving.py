@@ -1,6 +1,7 @@
 """Folders of networks: complete or not at all, and the same network when they are read."""
 
 import json
+from functools import partial
 
 import jax
 import numpy as np
@@ -8,7 +9,8 @@ import pytest
 
 import resnet_jax as rj
 from resnet_jax.data import ImageTransform
-from resnet_jax.pretrained import ModelCard
+from resnet_jax.models import ConvStem
+from resnet_jax.pretrained import ModelCard, is_in_timm
 
 from .conftest import assert_same, make_variables
 
@@ -111,15 +113,54 @@ def test_altered_networks(tmp_path, options, arguments, channels):
 
 
 @pytest.mark.parametrize(
-    ("options", "field"),
+    ("variant", "options"),
     [
-        ({"stem": "cifar"}, r"`stem` \(='cifar'\) must be as in resnet18"),
-        ({"base_planes": 8}, r"`base_planes` \(=8\) must be as in resnet18"),
+        ("resnet18", {"stem": "cifar", "base_planes": 4}),
+        ("resnet18", {"base_planes": (4, 8, 8, 16), "layers": (1, 1, 1, 1)}),
+        ("resnet20", {"shortcut": "projection", "layers": (1, 1, 1)}),
+        ("resnet26", {"stem": "cifar", "base_planes": 8, "attention": "se", "groups": 2}),
+        ("resnet26", {"stem": "cifar", "replace_stride_with_dilation": (True, False, False)}),
+        ("wide_resnet16_8", {"base_planes": 16, "dropout": 0.3}),
     ],
 )
-def test_networks_that_timm_cannot_make(tmp_path, options, field):
-    model = rj.resnet18(3, **options)
-    with pytest.raises(ValueError, match=f"`model` is none that timm can make: {field}"):
+def test_networks_that_timm_does_not_have(tmp_path, variant, options):
+    model = rj.create_model(variant, 3, **options)
+    assert not is_in_timm(model)
+    variables = make_variables(model)
+    transform = ImageTransform(resize=32, crop=32)
+    rj.save_pretrained(tmp_path / "net", model, variables, transform=transform)
+    assert "timm" not in (tmp_path / "net" / "README.md").read_text()
+    loaded = rj.load_pretrained(tmp_path / "net")
+    images = np.random.default_rng(0).random((1, 32, 32, 3), np.float32)
+    np.testing.assert_array_equal(
+        jax.jit(loaded.model.apply)(loaded.variables, images),
+        jax.jit(model.apply)(variables, images),
+    )
+    for name, value in options.items():
+        assert getattr(loaded.model, name) == value
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        ({"stem": "vgg"}, r"`stem` \(='vgg'\) is what no network has"),
+        ({"base_planes": 1e9}, r"`base_planes` \(=1000000000.0\) is what no network has"),
+        ({"layers": [10**9]}, r"`layers` \(=\[1000000000\]\) is what no network has"),
+        ({"depth": 3}, r"`resnet_jax` has 'depth'; this version knows layers, groups"),
+        ([1], r"`resnet_jax` \(=\[1\]\) must be an object"),
+    ],
+)
+def test_foreign_entries_of_options(tmp_path, small, entry, message):
+    rj.save_pretrained(tmp_path, *small, transform=TRANSFORM)
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"resnet_jax": entry}))
+    with pytest.raises(ValueError, match=message):
+        rj.load_pretrained(tmp_path)
+
+
+def test_networks_that_no_configuration_describes(tmp_path):
+    model = rj.resnet18(3, stem=partial(ConvStem, width=8))
+    with pytest.raises(ValueError, match=r"`model` is none that a `config.json` can describe: `st"):
         rj.save_pretrained(
             tmp_path / "net", model, make_variables(model), transform=ImageTransform()
         )
