@@ -68,6 +68,9 @@ class PhotoOptions:
     """Size of the decoded images, in 10^9 bytes, up to which stream auto keeps them in memory."""
     least_area: float = 0.08
     """Least share of a streamed image's area that is cut out in training; 1 crops in the middle."""
+    repeats: int = 1
+    """How often a streamed image comes in an epoch of training, each time cut out and augmented
+    anew; an epoch takes as small a part of the images (repeated augmentation)."""
     draft: bool = False
     """Decode streamed JPEG files at a fraction of their size where that is enough: faster, with
     slightly different pixels."""
@@ -81,6 +84,13 @@ class PhotoOptions:
         if not (self.memory_gigabytes >= 0 and math.isfinite(self.memory_gigabytes)):
             raise ValueError(
                 f"`memory_gigabytes` (={self.memory_gigabytes}) must be finite and at least 0"
+            )
+        if self.repeats < 1:
+            raise ValueError(f"`repeats` (={self.repeats}) must be at least 1")
+        if self.repeats > 1 and self.stream != "always":
+            raise ValueError(
+                f"`repeats` (={self.repeats}) is for `stream` always, not {self.stream}; leave it "
+                "out"
             )
         if self.workers < 0:
             raise ValueError(f"`workers` (={self.workers}) must be at least 0")
@@ -168,6 +178,7 @@ class PhotoOptions:
         )
         if records.test is records.valid:
             test = valid
+        train = replace(train, repeats=self.repeats)
         if self.least_area < 1:
             train = replace(train, random=random)
         dataset = Dataset(

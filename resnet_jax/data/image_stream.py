@@ -32,20 +32,29 @@ class ImageStream:
             still. Photographs 1,600 pixels wide then take 5 ms instead of 22 (`center`) and 7
             instead of 16 (`random`) to 224 pixels; pixels differ by 1 of 255 on average, and by
             up to 32. For those 500 pixels wide, ImageNet's size, next to nothing changes.
+        repeats: how often an image comes in an epoch of training, each time with a random crop of
+            its own; the epoch takes as small a part of the images, and has as many steps.
         workers: processes that decode; 0 decodes in threads of this process, which costs the
             least time and memory as long as Pillow does most of the work.
 
     Raises:
-        ValueError: if `workers` is negative.
+        ValueError: if `workers` is negative, or `repeats` is not positive.
+
+    References:
+        Hoffer et al.: Augment your batch: better training with larger batches. 2019,
+        arXiv:1901.09335 (`repeats`).
     """
 
     records: Records
     center: ImageTransform
     random: RandomResizedCrop | None = None
     draft: bool = False
+    repeats: int = 1
     workers: int = 0
 
     def __post_init__(self) -> None:
+        if self.repeats < 1:
+            raise ValueError(f"`repeats` (={self.repeats}) must be at least 1")
         if self.workers < 0:
             raise ValueError(f"`workers` (={self.workers}) must be at least 0")
 
@@ -64,14 +73,15 @@ class ImageStream:
 
     @property
     def fingerprint(self) -> str:
-        """The digest of names, sizes and labels, in their order, and of the crops.
+        """The digest of names, sizes and labels, in their order, and of crops and repeats.
 
         The contents of the files are not read for it.
         """
         crops = dataclasses.replace(
             self.center, mean=(0.0,) * self.channels, std=(1.0,) * self.channels
         )
-        return digest([self.records.fingerprint, repr((crops, self.random, self.draft))])
+        repeats = [f"repeats {self.repeats}"] if self.repeats > 1 else []
+        return digest([self.records.fingerprint, repr((crops, self.random, self.draft)), *repeats])
 
     @property
     def side(self) -> int:
@@ -92,6 +102,26 @@ class ImageStream:
         if self.random is None:
             return self
         return dataclasses.replace(self, random=dataclasses.replace(self.random, size=side))
+
+    def epoch_rows(self, order: np.ndarray) -> np.ndarray:
+        """Return the images of each step of an epoch, with their repetitions.
+
+        The repetitions of an image are in the same step, as far apart as it allows: augmentations
+        that mix neighbours mix different images, and several devices share them out.
+
+        Args:
+            order: int `[steps, batch]`, positions of images, each once.
+
+        Returns:
+            int64 `[steps, batch]`. The first `1 / repeats` of the positions; that of a repetition
+            is raised by a multiple of `len(self)`, from which `cropped` knows it.
+        """
+        rows = np.asarray(order, np.int64)
+        steps, batch = rows.shape
+        share = -(-batch // self.repeats)
+        taken = rows.reshape(-1)[: steps * share].reshape(steps, 1, share)
+        raised = len(self) * np.arange(self.repeats)[:, None]
+        return (taken + raised).reshape(steps, -1)[:, :batch]
 
     def centered(self, row: int) -> np.ndarray:
         """Return an image for evaluation.
@@ -122,7 +152,7 @@ class ImageStream:
         """Return an image for training: a pure function of the arguments.
 
         Args:
-            row: its position.
+            row: its position, or that of a repetition: see `epoch_rows`.
             seed: of the run, `0 <= seed < 2**64`.
             epoch: counted from 0.
 
@@ -133,12 +163,13 @@ class ImageStream:
             ImageFileError: if it is damaged or too large.
             OSError: if it cannot be read.
         """
+        repetition, row = divmod(row, len(self))
         if self.random is None:
             return self.centered(row)
         crop = self.random
         # A counter-based generator is made for each image at no cost; its lowest word counts the
         # numbers that are drawn.
-        counter = np.array([0, 0, row, epoch], np.uint64)
+        counter = np.array([0, repetition, row, epoch], np.uint64)
         key = np.array([seed, _STREAM], np.uint64)
         generator = np.random.Generator(np.random.Philox(key=key, counter=counter))
         whole: list[tuple[int, int]] = []

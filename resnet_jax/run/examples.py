@@ -133,12 +133,13 @@ class FromFiles:
         self, order: Any, first: int = 0, *, epoch: int = 0, side: int | None = None
     ) -> Generator[Batch | Epoch, None, None]:
         """Yield a batch for each step; see `Examples`."""
-        mine = self._mine(order)[first:]
+        mine = self._mine(self._stream.epoch_rows(order))[first:]
         stream = self._stream if side is None else self._stream.resized(side)
         with self._read(stream, mine, (self._seed, epoch)) as read:
 
             def place(rows: np.ndarray) -> Batch | Epoch:
-                batch = Batch(next(read), self._labels[rows])
+                # The rows of repetitions lie behind those of the images.
+                batch = Batch(next(read), self._labels[rows % len(self._labels)])
                 return self._engine.place(batch, local=True)
 
             yield from ahead(place, mine)

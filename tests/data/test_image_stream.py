@@ -1,6 +1,7 @@
 """Images that are read when they are needed: the same for any workers, each at its place."""
 
 import dataclasses
+import itertools
 import os
 import signal
 import subprocess
@@ -127,6 +128,43 @@ def test_random_crops_may_have_a_side_of_their_own(root):
         assert next(batches).shape == (3, 8, 8, 3)
     middle = open_stream(root, random=None)
     assert middle.resized(8) is middle
+
+
+@pytest.mark.parametrize(("batch", "repeats"), [(8, 4), (6, 4), (5, 1), (1, 3)])
+def test_an_epoch_with_repeats_takes_the_first_images_several_times(stream, batch, repeats):
+    repeated = dataclasses.replace(stream, repeats=repeats)
+    count = len(stream)
+    order = np.random.default_rng(0).permutation(count)[: count // batch * batch]
+    rows = repeated.epoch_rows(order.reshape(-1, batch))
+    assert rows.shape == (count // batch, batch)
+    share = -(-batch // repeats)
+    for step, row in enumerate(rows):
+        images, times = np.unique(row % count, return_counts=True)
+        assert set(images) == set(order[step * share : (step + 1) * share])
+        assert times.max() <= repeats
+        assert times.sum() == batch
+        assert len(set(row)) == batch
+        # Augmentations mix an image with its neighbour.
+        assert share == 1 or all(np.diff(row) % count)
+
+
+def test_repetitions_are_cropped_otherwise(stream):
+    repeated = dataclasses.replace(stream, repeats=3)
+    rows = repeated.epoch_rows(np.array([[4, 5, 6]]))[0]
+    assert (rows % len(stream)).tolist() == [4] * 3
+    crops = [repeated.cropped(row, 5, 1) for row in rows]
+    np.testing.assert_array_equal(crops[0], stream.cropped(4, 5, 1))
+    assert all((one != other).any() for one, other in itertools.combinations(crops, 2))
+    np.testing.assert_array_equal(batches(repeated, rows, batch=3, crop=(5, 1))[0], crops)
+    assert repeated.fingerprint != stream.fingerprint
+    middle = dataclasses.replace(repeated, random=None)
+    np.testing.assert_array_equal(middle.cropped(rows[1], 5, 1), middle.centered(4))
+
+
+def test_arguments_out_of_range(stream):
+    for name, value in (("repeats", 0), ("workers", -1)):
+        with pytest.raises(ValueError, match=rf"`{name}` \(={value}\) must be at least"):
+            dataclasses.replace(stream, **{name: value})
 
 
 PROGRAM = """

@@ -80,6 +80,7 @@ def test_the_modern_recipe():
         "crop": 176,
         "eval_crop": 224,
         "augment": ("flip", "trivialaugment", "erase:0.1", "mixup:0.2/cutmix:1"),
+        "repeats": 4,
         "train_accuracy": "none",
     }
     assert {name: values[name] for name in expected} == expected

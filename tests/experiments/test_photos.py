@@ -149,6 +149,8 @@ def test_the_report_says_that_it_is_of_the_validation_images(tmp_path, stream, c
         ("--data-dir nowhere", "does not exist"),
         ("--data-dir . --archive x", "`archive` (=x) is of no use"),
         ("--data-dir . --least-area 0", "`least_area` (=0.0) must be above 0"),
+        ("--data-dir . --stream always --repeats 0", "`repeats` (=0) must be at least 1"),
+        ("--data-dir . --repeats 4", "`repeats` (=4) is for `stream` always, not auto"),
         ("--data-dir . --workers -1", "`workers` (=-1) must be at least 0"),
         ("--data-dir . --memory-gigabytes -1", "`memory_gigabytes` (=-1.0) must be finite"),
         ("--data-dir . --stream sometimes", "`stream` (='sometimes') must be one of auto,"),

@@ -43,6 +43,23 @@ def test_a_run_goes_on_inside_an_epoch_with_other_workers(
     assert_same(fit_photos(tmp_path, root, resume=True, workers=after), whole)
 
 
+def test_repeated_images_are_resumed_inside_an_epoch(root, tmp_path):
+    whole = fit_photos(tmp_path / "whole", root, repeats=4)
+    with pytest.raises(KeyboardInterrupt):
+        fit_photos(tmp_path / "run", root, sinks=[StopAt(5)], repeats=4)
+    assert_same(fit_photos(tmp_path / "run", root, resume=True, workers=1, repeats=4), whole)
+
+
+def test_repeated_images_have_their_labels(root):
+    stream, engine = photo_task(root, random=None, repeats=4).train, Engine.create("jit")
+    order = np.arange(48)[::-1].reshape(3, 16)
+    found = list(FromFiles(stream, engine, seed=0).batches(order, 1))
+    for batch, first in zip(found, (43, 39), strict=True):
+        images = np.tile(np.arange(first, first - 4, -1), 4)
+        np.testing.assert_array_equal(batch.labels, stream.labels[images])
+        np.testing.assert_array_equal(batch.images, stream.images[images])
+
+
 def test_every_example_is_taken_in_the_order_of_images_in_memory(root):
     """Without random crops the numbers are those of the decoded images, to the bit."""
     task = photo_task(root, random=None)
