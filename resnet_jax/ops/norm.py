@@ -34,8 +34,8 @@ def batch_norm_train(
         x: Activations `[..., channels]`.
         scale: `[channels]`.
         bias: `[channels]`.
-        shift: `[channels]`, an estimate of the mean, such as the running mean: on a mapped axis
-            it keeps the variance from cancelling. None means 0.
+        shift: `[channels]`, an estimate of the mean, such as the running mean: on a mapped axis,
+            and on all platforms but the CPU, it keeps the variance from cancelling. None means 0.
         epsilon: Added to the variance.
         axis_name: Mapped axis (`jax.pmap`, `jax.shard_map`) that shares the statistics, with one
             reduction forward and one backward. None keeps them to the device.
@@ -62,6 +62,42 @@ def batch_norm_train(
     return y, lax.stop_gradient(mean), lax.stop_gradient(var)
 
 
+def one_pass_moments(x: jax.Array, shift: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Return the mean and the biased variance of each channel from one pass over the activations.
+
+    Computes `d + shift` and `mean((x - shift)²) - d²` with `d = mean(x - shift)`, so that a
+    convolution can form both sums as it writes its output. The variance loses about
+    `1 + d² / variance` roundings.
+
+    Args:
+        x: Activations `[..., channels]`.
+        shift: `[channels]`, an estimate of the mean, in the dtype of `x`.
+
+    Returns:
+        Two arrays `[channels]`.
+
+    References:
+        Chan, Golub and LeVeque 1983, https://doi.org/10.1080/00031305.1983.10483115 (shifted data)
+    """
+    axes = tuple(range(x.ndim - 1))
+    shifted = x - _row(shift, x)
+    distance, square = shifted.mean(axes), jnp.square(shifted).mean(axes)
+    # Rounding may make the variance of a constant channel negative.
+    return distance + shift, jnp.maximum(square - jnp.square(distance), 0)
+
+
+def two_pass_moments(x: jax.Array, shift: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Return the same as `one_pass_moments`, with the variance from a second pass.
+
+    The variance has few roundings whatever the shift, which is ignored. On the CPU this is as
+    fast as one pass, which XLA does not make of the two sums there.
+    """
+    del shift
+    axes = tuple(range(x.ndim - 1))
+    mean = x.mean(axes)
+    return mean, jnp.square(x - _row(mean, x)).mean(axes)
+
+
 @partial(jax.custom_jvp, nondiff_argnums=(0, 1))
 def _normalise(
     epsilon: float,
@@ -85,15 +121,14 @@ def _forward(
     shift: jax.Array,
 ) -> tuple[Results, Residuals]:
     wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
-    axes = tuple(range(x.ndim - 1))
-    mean = wide.mean(axes)
-    var = jnp.square(wide - _row(mean, x)).mean(axes)
+    shift = shift.astype(wide.dtype)
+    mean, var = lax.platform_dependent(wide, shift, cpu=two_pass_moments, default=one_pass_moments)
     if axis_name is not None:
-        mean = mean - shift.astype(mean.dtype)
+        mean = mean - shift
         moments = lax.pmean(jnp.stack([mean, var + jnp.square(mean)]), axis_name)
         # Rounding may make the variance of a constant channel negative.
         var = jnp.maximum(moments[1] - jnp.square(moments[0]), 0)
-        mean = moments[0] + shift.astype(mean.dtype)
+        mean = moments[0] + shift
     inverse = lax.rsqrt(var + epsilon)
     # Not `x - mean` again, here or backward: XLA would store the one of the variance and keep it.
     factor = inverse * scale

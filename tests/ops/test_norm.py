@@ -9,6 +9,7 @@ from jax.sharding import AxisType, PartitionSpec
 from rounding import assert_sums_close
 
 from resnet_jax.ops import batch_norm_train
+from resnet_jax.ops.norm import one_pass_moments, two_pass_moments
 
 AXES = (0, 1, 2)
 
@@ -147,3 +148,55 @@ def test_a_shift_keeps_the_devices_variance_from_cancelling():
     np.testing.assert_allclose(mapped(x, jnp.full(2, 999.0)), expected, rtol=1e-4)
     # Without one it does cancel.
     assert np.abs(mapped(x, jnp.zeros(2)) / expected - 1).max() > 1e-4
+
+
+@pytest.mark.parametrize("moments", [one_pass_moments, two_pass_moments])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_moments_are_the_formulas(moments, dtype):
+    with jax.enable_x64(True):
+        x = arguments(4, 5, 6, 3, dtype=dtype)[0]
+        shift = jnp.asarray([0, 2, 4], dtype)
+        wide = np.asarray(x, np.float64)
+        mean, var = moments(x, shift)
+        assert mean.dtype == var.dtype == dtype
+        assert_sums_close(mean, wide.mean(AXES), np.abs(wide).mean(AXES))
+        around = np.square(wide - np.asarray(shift)).mean(AXES)
+        assert_sums_close(var, wide.var(AXES), around)
+
+
+def test_one_pass_around_a_shift_does_not_cancel():
+    """The mean is 500 times the spread, and the shift two spreads off."""
+    x = 1000 + arguments(8, 8, 8, 2, dtype=np.float32)[0]
+    expected = np.asarray(x, np.float64).var(AXES)
+    mean, var = one_pass_moments(x, jnp.full(2, 999, np.float32))
+    np.testing.assert_allclose(mean, np.asarray(x, np.float64).mean(AXES), rtol=1e-6)
+    np.testing.assert_allclose(var, expected, rtol=1e-5)
+    # Without one it does cancel.
+    var = one_pass_moments(x, jnp.zeros(2))[1]
+    assert np.abs(var / expected - 1).max() > 1e-4
+
+
+def test_one_pass_of_a_constant_channel_has_no_negative_variance():
+    x = jnp.broadcast_to(jnp.arange(64) * 0.1, (3, 7, 7, 64))
+    for shift in (jnp.zeros(64), jnp.arange(64) * 0.1):
+        mean, var = one_pass_moments(x, shift)
+        np.testing.assert_allclose(mean, x[0, 0, 0], rtol=1e-5)
+        assert (var >= 0).all()
+        assert (var <= 1e-5 * jnp.square(x[0, 0, 0])).all()
+
+
+def test_platforms_with_fusing_convolutions_get_one_pass():
+    def forward(x, scale):
+        return batch_norm_train(x, scale, scale)
+
+    given = jnp.zeros((4, 5, 6, 3)), jnp.zeros(3)
+    texts = {
+        platform: jax.export.export(jax.jit(forward), platforms=(platform,))(*given).mlir_module()
+        for platform in ("cpu", "cuda", "tpu")
+    }
+    # Only one pass has to keep the variance from becoming negative.
+    assert {name: "stablehlo.maximum" in text for name, text in texts.items()} == {
+        "cpu": False,
+        "cuda": True,
+        "tpu": True,
+    }
