@@ -94,6 +94,7 @@ class Job(ABC):
             checkpoint_every=self.run.checkpoint_every,
             checkpoint_minutes=self.run.checkpoint_minutes,
             parallel=self.devices.parallel,
+            reduce_dtype=self.devices.reduce_dtype,
         )
         self.optimizer.settled(config.batch_size).build()
         self.training.check()

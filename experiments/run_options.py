@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from resnet_jax.run import SINKS, FitConfig, RunFolder, SinkGroup, make_sink, processes
-from resnet_jax.training import Engine, Parallel
+from resnet_jax.training import Engine, Parallel, ReduceDtype
 
 from .compile_cache import keep_compiled
 from .flat import Free
@@ -50,6 +50,9 @@ class DeviceOptions:
 
     parallel: Free[Parallel] = "auto"
     """How to use several devices; auto is jit over a mesh of all."""
+    reduce_dtype: ReduceDtype = "float32"
+    """Number format in which devices sum their gradients; bfloat16 sends half the bytes, and rounds
+    them."""
     resident_gigabytes: Free[float] = FitConfig.resident_gigabytes
     """Images up to this size, in 10^9 bytes, are kept on the devices; more are streamed."""
     coordinator: Free[str | None] = None

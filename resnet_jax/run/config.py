@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
-from ..training import Parallel, check_decay
+from ..training import Parallel, ReduceDtype, check_decay
 
 SchedulerOn = Literal["valid_acc", "minibatch_loss"]
 TrainAccuracy = Literal["full", "running", "none"]
@@ -47,6 +47,7 @@ class FitConfig:
         checkpoint_every: steps between two checkpoints inside an epoch; 0 saves only at its end.
         checkpoint_minutes: minutes between two checkpoints inside an epoch; 0 ignores the clock.
         parallel: how to use several devices.
+        reduce_dtype: how devices sum their gradients; see `make_train_step`.
 
     Raises:
         ValueError: on construction, for a value out of range.
@@ -66,6 +67,7 @@ class FitConfig:
     checkpoint_every: int = 0
     checkpoint_minutes: float = 0.0
     parallel: Parallel = "auto"
+    reduce_dtype: ReduceDtype = "float32"
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -92,6 +94,7 @@ class FitConfig:
             ("scheduler_on", SchedulerOn),
             ("train_accuracy", TrainAccuracy),
             ("parallel", Parallel),
+            ("reduce_dtype", ReduceDtype),
         ):
             allowed = get_args(choices)
             if getattr(self, name) not in allowed:

@@ -192,6 +192,7 @@ def _make_step(task: Task, config: FitConfig, engine: Engine, prepare: Prepare) 
         ema_decay=config.ema_decay,
         accumulate_steps=config.accumulate_steps,
         count_correct=config.train_accuracy == "running",
+        reduce_dtype=config.reduce_dtype,
     )
 
 
@@ -243,6 +244,7 @@ def _identity(task: Task, config: FitConfig, fresh: TrainState) -> Identity:
         "train_accuracy",
         "accumulate_steps",
         "ema_decay",
+        "reduce_dtype",
     )
     values = {
         **{name: getattr(config, name) for name in names},

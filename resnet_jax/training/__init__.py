@@ -4,6 +4,7 @@ Attributes:
     OPTIMIZERS: the rule of every optimizer, by name; `make_optimizer` makes one.
     LossFunction: function from logits and labels to one loss per example.
     Parallel: how a step uses several devices.
+    ReduceDtype: how devices sum their gradients.
     Prepare: function from images, labels and keys to the model's images and labels.
 """
 
@@ -22,6 +23,7 @@ from .losses import LossFunction, cross_entropy
 from .optimizer import make_optimizer
 from .plateau import PlateauState, ReduceLROnPlateau
 from .preparation import Prepare
+from .reductions import ReduceDtype
 from .rules import OPTIMIZERS, OptimizerRule
 from .schedules import Schedule
 from .state import TrainState, create_state
@@ -40,6 +42,7 @@ __all__ = [
     "Parallel",
     "PlateauState",
     "Prepare",
+    "ReduceDtype",
     "ReduceLROnPlateau",
     "Schedule",
     "Totals",

@@ -1,9 +1,9 @@
 """One interface over the two ways to use several devices: `jit` over a mesh, and `pmap`.
 
 Both share out the batch, keep the state whole on every device, and run the same body on each
-device's share, which names its reductions over a mapped axis: one for all gradients, and one for
-each BatchNorm and direction. The devices may belong to several processes
-(see `run.processes`): each then runs the same program and supplies what its devices hold.
+device's share, which names its reductions over a mapped axis: those of the gradients, which the
+compiler combines, and one for each BatchNorm and direction. The devices may belong to several
+processes (see `run.processes`): each then runs the same program and supplies what its devices hold.
 """
 
 from __future__ import annotations

@@ -20,7 +20,6 @@ import jax.numpy as jnp
 import optax
 from flax import linen as nn
 from jax import Array, lax
-from jax.flatten_util import ravel_pytree
 
 from .batches import Batch, Epoch
 from .ema import check_decay, update_ema
@@ -28,6 +27,7 @@ from .engine import Engine, Parallel, choose_engine
 from .learning_rate import get_learning_rate, has_learning_rate, set_learning_rate
 from .losses import LossFunction, check_labels, cross_entropy
 from .preparation import Prepare, as_is, dropout_key, example_keys
+from .reductions import ReduceDtype, average, average_gradients, check_reduce_dtype
 from .schedules import Schedule
 from .state import TrainState
 
@@ -53,12 +53,6 @@ def _micro_batches(tree: Any, count: int) -> Any:
     return jax.tree.map(cut, tree)
 
 
-def _average(tree: Any, axis_name: str) -> Any:
-    """Return the mean over a mapped axis, in one reduction."""
-    flat, unravel = ravel_pytree(tree)
-    return unravel(lax.pmean(flat, axis_name))
-
-
 def _as_before(new: Array, old: Array) -> Array:
     """Return a leaf of the new state in the type that it had."""
     return new if new.dtype == old.dtype else new.astype(old.dtype)
@@ -78,6 +72,7 @@ def train_step(
     accumulate_steps: int = 1,
     count_correct: bool = False,
     axis_name: str | None = None,
+    reduce_dtype: ReduceDtype = "float32",
 ) -> tuple[TrainState, dict[str, Array]]:
     """Make one step: forward in training mode, mean loss, backward, optimizer.
 
@@ -100,6 +95,8 @@ def train_step(
             must be an integer.
         axis_name: the mapped axis over which gradients and loss are averaged, if any; the running
             statistics are averaged, too, if the model does not share them (by its `axis_name`).
+        reduce_dtype: how gradients are summed over the mapped axis: `"float32"`, as they are, or
+            `"bfloat16"`, rounded, which sends half the bytes.
 
     Returns:
         The state after, and the scalars `{"loss": ..., "learning_rate": ...}`: the batch's mean
@@ -160,10 +157,10 @@ def train_step(
         loss, gradients = jax.tree.map(lambda leaf: leaf / accumulate_steps, averages)
 
     if axis_name is not None:
-        if getattr(model, "axis_name", None) == axis_name:
-            loss, gradients = _average((loss, gradients), axis_name)
-        else:
-            loss, gradients, batch_stats = _average((loss, gradients, batch_stats), axis_name)
+        gradients = average_gradients(gradients, axis_name, reduce_dtype)
+        loss = average(loss, axis_name)
+        if getattr(model, "axis_name", None) != axis_name:
+            batch_stats = average(batch_stats, axis_name)
         counts = lax.psum(counts, axis_name)
     opt_state, controlled = state.opt_state, None
     if schedule is not None:
@@ -203,6 +200,7 @@ def make_train_step(
     accumulate_steps: int = 1,
     count_correct: bool = False,
     sync_batch_norm: bool = True,
+    reduce_dtype: ReduceDtype = "float32",
 ) -> Callable[[TrainState, Batch | Epoch, Array], tuple[TrainState, dict[str, Array]]]:
     """Compile `train_step` for all devices or an engine's; the state's buffers are donated.
 
@@ -221,17 +219,21 @@ def make_train_step(
         accumulate_steps: number of micro-batches; see `train_step`.
         count_correct: also count the examples that are classified rightly; see `train_step`.
         sync_batch_norm: False leaves BatchNorm's statistics per device.
+        reduce_dtype: how devices sum their gradients: `"float32"`, as they are, or `"bfloat16"`,
+            rounded, which sends half the bytes; the parameters, the optimizer and everything else
+            stay float32. It changes nothing where one device holds the whole batch.
 
     Returns:
         `step(state, batch, key) -> (state, metrics)`, for a state of `engine.replicate` and a
         batch of `engine.place`.
 
     Raises:
-        ValueError: if `parallel` is unknown or given beside an engine, or if `ema_decay` is out of
-            range.
+        ValueError: if `parallel` is unknown or given beside an engine, if `ema_decay` is out of
+            range, or if `reduce_dtype` is unknown.
     """
     engine = choose_engine(engine, parallel)
     check_decay(ema_decay)
+    check_reduce_dtype(reduce_dtype)
     body = partial(
         train_step,
         model=engine.bind(model, sync_batch_norm=sync_batch_norm),
@@ -243,5 +245,6 @@ def make_train_step(
         accumulate_steps=accumulate_steps,
         count_correct=count_correct,
         axis_name=engine.mapped_axis,
+        reduce_dtype=reduce_dtype,
     )
     return engine.compile_train(body)

@@ -165,9 +165,22 @@ def test_an_option_without_use_is_refused(options, message):
 @pytest.mark.parametrize("config", [cifar_resnet34.CONFIG, cifar_resnet18_modern.CONFIG])
 def test_the_loop_gets_the_options(config):
     config = override(config, seed=7, ema_decay=0.5, resident_gigabytes=0.25, log_every=3)
+    config = override(config, reduce_dtype="bfloat16")
     loop = config.check()
     for name in ("epochs", "batch_size", "eval_batch_size", "scheduler_on", "accumulate_steps"):
         assert getattr(loop, name) == flatten(config)[name]
+    assert loop.reduce_dtype == "bfloat16"
     assert (loop.seed, loop.ema_decay, loop.resident_gigabytes, loop.log_every) == (7, 0.5, 0.25, 3)
     assert not loop.evaluate_as_trained
     assert override(config, recipe="tutorial").check().evaluate_as_trained
+
+
+def test_how_gradients_are_summed_is_fixed_for_a_run():
+    """An older run, which does not say it, summed them in float32."""
+    config = override(Recipe(), reduce_dtype="bfloat16")
+    assert fixed_options(config)["reduce_dtype"] == "bfloat16"
+    assert default_options(Recipe)["reduce_dtype"] == "float32"
+    with pytest.raises(
+        ValueError, match=r"`reduce_dtype` \(='float16'\) must be one of float32, b"
+    ):
+        override(config, reduce_dtype="float16").check()

@@ -196,3 +196,67 @@ def test_statistics_per_device(task, images):
     assert_close(engine.unreplicate(state).batch_stats, average)
     first, second = (jax.tree.map(lambda leaf, i=i: leaf[i], state.batch_stats) for i in (0, 1))
     assert all(jax.tree.leaves(jax.tree.map(lambda a, b: bool((a == b).all()), first, second)))
+
+
+def reduced(jaxpr):
+    """Return the dtype and shape of every array that is summed over devices."""
+    found = []
+    for equation in jaxpr.eqns:
+        if equation.primitive.name.startswith("psum"):
+            found += [(v.aval.dtype.name, v.aval.shape) for v in equation.invars]
+        for value in equation.params.values():
+            inner = getattr(value, "jaxpr", value)
+            found += reduced(inner) if hasattr(inner, "eqns") else []
+    return found
+
+
+def with_dtype(task, images, engine, reduce_dtype):
+    return one_step(task.model, task, images, engine, reduce_dtype=reduce_dtype)
+
+
+@pytest.mark.parametrize("parallel", ["jit", "pmap"])
+def test_gradients_are_summed_in_bfloat16(task, images, parallel):
+    """They are rounded, but by no more than bfloat16 has, and the state is kept in float32."""
+    engine = engine_of(parallel, 4)
+    loss, exact = with_dtype(task, images, engine, "float32")
+    rounded_loss, state = with_dtype(task, images, engine, "bfloat16")
+    assert rounded_loss == loss
+    start = create_state(task.model, task.tx, jax.random.key(0), (1, 8, 8, 1))
+    exact, state = engine.unreplicate(exact), engine.unreplicate(state)
+    params = (tree.params for tree in (start, exact, state))
+    differs = False
+    for old, wanted, got in zip(*map(jax.tree.leaves, params), strict=True):
+        assert got.dtype == np.float32
+        step, wanted_step = np.asarray(got - old), np.asarray(wanted - old)
+        np.testing.assert_allclose(step, wanted_step, rtol=0, atol=np.abs(wanted_step).max() / 64)
+        differs |= (got != wanted).any()
+    assert differs
+    for got, wanted in zip(
+        *map(jax.tree.leaves, (state.batch_stats, exact.batch_stats)), strict=True
+    ):
+        np.testing.assert_array_equal(got, wanted)
+
+
+def test_only_gradients_are_summed_in_bfloat16(task, images):
+    engine = engine_of("jit", 4)
+    step = make_train_step(
+        task.model, task.tx, engine=engine, prepare=task.prepare_valid, reduce_dtype="bfloat16"
+    )
+    state = engine.replicate(create_state(task.model, task.tx, jax.random.key(0), (1, 8, 8, 1)))
+    batch = engine.place(Batch(images.images[:32], images.labels[:32]))
+    sums = reduced(jax.make_jaxpr(step)(state, batch, engine.share(jax.random.key(1))).jaxpr)
+    narrow = sorted(shape for dtype, shape in sums if dtype == "bfloat16")
+    assert narrow == sorted(leaf.shape for leaf in jax.tree.leaves(state.params))
+
+
+def test_one_device_has_nothing_to_round(task, images):
+    exact, state = (
+        with_dtype(task, images, engine_of("jit", 1), dtype)[1] for dtype in ("float32", "bfloat16")
+    )
+    for one, other in zip(*map(jax.tree.leaves, (exact, state)), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_unknown_reduce_dtype(task):
+    with pytest.raises(ValueError, match=r"`reduce_dtype` \(='float16'\) must be 'float32' or 'bf"):
+        make_train_step(task.model, task.tx, reduce_dtype="float16")
