@@ -13,6 +13,7 @@ Attributes:
 from .anti_alias import ANTI_ALIASES, AntiAlias, AveragePool, BlurPool
 from .attention import ATTENTIONS, Attention, EfficientChannelAttention, SqueezeExcite
 from .blocks import BasicBlock, Block, Bottleneck, ResidualBlock
+from .folding import FoldedNetwork, fold_batch_norm
 from .freezing import STAGES, freeze_batch_norm, stage_of, stages_up_to
 from .layers import Activation, BatchNorm, Conv, Dense, GroupNorm, NormLayer
 from .options import ResNetOptions, Variant
@@ -87,6 +88,7 @@ __all__ = [
     "Dense",
     "Downsample",
     "EfficientChannelAttention",
+    "FoldedNetwork",
     "GroupNorm",
     "NormLayer",
     "PadDownsample",
@@ -104,6 +106,7 @@ __all__ = [
     "Variant",
     "WeightsError",
     "create_model",
+    "fold_batch_norm",
     "freeze_batch_norm",
     "from_torch",
     "image_channels",
