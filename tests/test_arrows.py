@@ -57,7 +57,9 @@ PURE_ROOMS = ("models", "nnx", "training")
 """Rooms of functions without effects; of the standard library they import `PURE` only."""
 
 FILES = {
+    "models/folding.py": {"numpy"},
     "models/misfit.py": {"numpy"},
+    "models/norm_places.py": {"inspect"},
     "models/tensor_values.py": {"numpy"},
     "models/torch_weights.py": {"numpy", "logging"},
     "models/weight_files.py": {"errno", "os", "pathlib", "safetensors"},
