@@ -154,6 +154,7 @@ def validate(
         ValueError: if logits are not finite.
     """
     from resnet_jax.evaluation import rank_labels
+    from resnet_jax.models import fold_batch_norm
 
     size = min(batch_size, len(paths))
     size += -size % engine.num_devices
@@ -193,12 +194,13 @@ def validate(
     def prepare(images: Any, truth: Any, keys: Any) -> tuple[Any, Any]:
         return normalise(images), truth
 
+    model, variables = fold_batch_norm(network.model, network.variables)
     reporter = Reporter(Console(stderr=True)) if reporter is None else reporter
     ranks, losses, first = [], [], 0.0
     steps = -(-len(paths) // size)
     start = time.perf_counter()
     with reporter.bar("Evaluating", steps, size) as bar:
-        evaluated = rank_labels(network.model, network.variables, batches(), prepare, engine=engine)
+        evaluated = rank_labels(model, variables, batches(), prepare, engine=engine)
         for part in evaluated:
             ranks.append(part.ranks)
             losses.append(part.losses)

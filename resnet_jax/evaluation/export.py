@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jax import Array, export
 
 from ..data import Transform
-from ..models import ResNet
+from ..models import ResNet, fold_batch_norm
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 """Platforms that an exported program runs on, as JAX names them."""
@@ -30,6 +30,7 @@ def to_stablehlo(
 ) -> bytes:
     """Export a network in evaluation mode, together with its weights, for batches of any size.
 
+    The batch normalisations are folded into the convolutions.
     `jax.export.deserialize(data).call(images)` runs the program on any of the platforms. It is
     plain StableHLO: convolutions and matrix products, and nothing that depends on this jaxlib or
     this machine. Its only custom call is `shape_assertion`, which JAX resolves when it loads a
@@ -58,9 +59,11 @@ def to_stablehlo(
     if output not in OUTPUTS:
         raise ValueError(f"`output` (={output!r}) must be one of {', '.join(OUTPUTS)}")
 
+    folded, fewer = fold_batch_norm(model, variables)
+
     def classify(images: Array) -> Array:
         x = images if transform is None else transform.center(images)
-        logits = cast(Array, model.apply(variables, x)).astype(jnp.float32)
+        logits = cast(Array, folded.apply(fewer, x)).astype(jnp.float32)
         return logits if output == "logits" else jax.nn.softmax(logits)
 
     dtype = jnp.float32 if transform is None else jnp.uint8

@@ -126,8 +126,10 @@ class OwnBlock(rj.models.ResidualBlock):
 @pytest.mark.parametrize("fold", [False, True])
 def test_a_block_of_ones_own(fold):
     found = check(rj.ResNet(OwnBlock, num_classes=6, **TINY), fold=fold, images=IMAGES[:, :32, :32])
-    # Those behind the stem's and the three shortcuts' convolutions; a use of their own have others.
-    assert found["BatchNormalization"] == (8 if fold else 12)
+    assert found["BatchNormalization"] == (0 if fold else 12)
+    # Those behind the stem's and the three shortcuts' convolutions are gone; the two of each block
+    # are a scale and a shift. A block has another product, the sum of the pool's windows.
+    assert found["Mul"] == (12 if fold else 4)
 
 
 class Sorted(rj.models.ResidualBlock):
@@ -219,9 +221,18 @@ def test_what_the_model_says_of_itself():
     assert session.get_modelmeta().custom_metadata_map == {"class_names": '["é"]'}
     proto = onnx.load_from_string(data)
     assert proto.opset_import[0].version == 18
-    assert {"conv1.kernel", "layer1_0.bn1.mean", "fc.bias"} <= {
-        array.name for array in proto.graph.initializer
-    }
+    names = {"conv1.kernel", "layer1_0.bn1.mean", "fc.bias"}
+    assert names <= {array.name for array in proto.graph.initializer}
+
+
+def test_names_of_folded_arrays():
+    model = create_model("resnet18", 6, **TINY)
+    data = to_onnx(
+        model, variables_of(model), transform=None, image_shape=(33, 33, 3), fold_batch_norm=True
+    )
+    names = {array.name for array in onnx.load_from_string(data).graph.initializer}
+    assert {"conv1.kernel", "conv1.bias", "layer2_0.downsample.conv.bias"} <= names
+    assert not [name for name in names if "bn" in name]
 
 
 def test_mistakes():

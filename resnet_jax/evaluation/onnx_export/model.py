@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 import numpy as np
+from flax import linen as nn
 
 from ...data import Transform
 from ...models import ResNet
+from ...models import fold_batch_norm as fold
 from ..export import OUTPUTS
-from .fold import fold_batch_norm as fold
 from .graph import BATCH, IMAGES, Graph, Node, Value
 from .pixels import transform_pixels
 from .tracing import trace
@@ -43,7 +44,8 @@ def to_onnx(
             images `[batch, channels, height, width]`.
         image_shape: `(height, width, channels)` of the images that the model takes.
         output: whether the model returns logits or probabilities, float32 `[batch, classes]`.
-        fold_batch_norm: fold each batch normalisation into the convolution before it.
+        fold_batch_norm: fold the batch normalisations into the convolutions before them; see the
+            function `fold_batch_norm`.
         metadata: texts that the model carries, by name.
 
     Returns:
@@ -76,13 +78,14 @@ def to_onnx(
         size = (BATCH, transform.crop, transform.crop, channels)
         images = transform_pixels(graph, transform, size)
         kind, dims = "uint8", ("batch", height, width, channels)
-    result = trace(graph, model.clone(dtype=None), variables, images)
+    network: nn.Module = model.clone(dtype=None)
+    if fold_batch_norm:
+        network, variables = fold(network, variables)
+    result = trace(graph, network, variables, images)
     name = graph.take(result)
     if output == "probabilities":
         name = graph.add("Softmax", name, axis=-1)
     _finish(graph, name, output)
-    if fold_batch_norm:
-        fold(graph)
     proto = onnx.helper.make_model(
         onnx.helper.make_graph(
             [_node(node) for node in graph.nodes],

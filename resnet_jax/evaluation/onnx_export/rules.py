@@ -11,7 +11,7 @@ import numpy as np
 
 from .graph import Graph, Operand, Shape, Value, is_dynamic, place
 from .moves import MOVES
-from .windows import WINDOWS
+from .windows import WINDOWS, convolution
 
 Rule = Callable[..., Value]
 """Called as `rule(graph, shape, *operands, **params)`, with the shape of the result."""
@@ -64,6 +64,22 @@ def _div(graph: Graph, shape: Shape, x: Operand, y: Operand) -> Value:
             mean = graph.add("ReduceMean", *node.inputs, **node.attributes)
             return Value(mean, shape, shape, x.channels_first)
     return _elementwise(graph, shape, "Div", x, y)
+
+
+def _fused_convolution(
+    graph: Graph,
+    shape: Shape,
+    x: Operand,
+    kernel: Operand,
+    bias: np.ndarray,
+    *addend: Operand,
+    window: Any,
+    relu: bool,
+) -> Value:
+    y = convolution(graph, shape, x, kernel, bias, window=window)
+    for other in addend:
+        y = _elementwise(graph, shape, "Add", y, other)
+    return _elementwise(graph, shape, "Relu", y) if relu else y
 
 
 def _power(graph: Graph, shape: Shape, x: Value, *, y: int) -> Value:
@@ -170,6 +186,7 @@ RULES: Mapping[str, Rule] = MappingProxyType(
         "reduce_max": _reduction("ReduceMax"),
         "reduce_min": _reduction("ReduceMin"),
         "dot_general": _dot,
+        "fused_convolution": _fused_convolution,
         **MOVES,
         **WINDOWS,
     }

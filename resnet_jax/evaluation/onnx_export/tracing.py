@@ -11,7 +11,7 @@ import numpy as np
 from flax import linen as nn
 from jax.extend import core
 
-from ...models import BatchNorm, ResNet
+from ...models import BatchNorm
 from .graph import BATCH, Graph, Operand, Shape, Value, is_dynamic
 from .rules import RULES
 
@@ -22,13 +22,13 @@ batch_norm_p = core.Primitive("batch_normalization")
 batch_norm_p.def_abstract_eval(lambda x, *statistics, epsilon: x)
 
 
-def trace(graph: Graph, model: ResNet, variables: Mapping[str, Any], images: Value) -> Value:
+def trace(graph: Graph, model: nn.Module, variables: Mapping[str, Any], images: Value) -> Value:
     """Append a network in evaluation mode to a graph; return its logits.
 
     Args:
         graph: the graph, of which `images` are part.
         model: the network.
-        variables: its `params` and `batch_stats`.
+        variables: its variables.
         images: normalised images, logically `[batch, height, width, channels]`.
 
     Raises:
@@ -64,6 +64,7 @@ def _keep_batch_norm(
     module = context.module
     if (
         type(module) is not BatchNorm
+        or not module.has_variable("batch_stats", "mean")
         or context.method_name != "__call__"
         or args[0].ndim != 4
         or args[0].dtype != jnp.float32

@@ -15,8 +15,16 @@ _OUT_IN_HEIGHT_WIDTH = (3, 2, 0, 1)
 _NHWC, _HWIO = (0, 3, 1, 2), (3, 2, 0, 1)
 
 
-def _convolution(graph: Graph, shape: Shape, x: Operand, kernel: Operand, *, window: Any) -> Value:
-    """Append our own convolution."""
+def convolution(
+    graph: Graph,
+    shape: Shape,
+    x: Operand,
+    kernel: Operand,
+    bias: np.ndarray | None = None,
+    *,
+    window: Any,
+) -> Value:
+    """Append our own convolution, perhaps with a bias `[1, 1, 1, features]`."""
     return _conv(
         graph,
         shape,
@@ -26,6 +34,7 @@ def _convolution(graph: Graph, shape: Shape, x: Operand, kernel: Operand, *, win
         padding=window.padding,
         dilations=window.dilation,
         groups=window.groups,
+        bias=bias,
     )
 
 
@@ -62,15 +71,20 @@ def _conv(
     padding: Any,
     dilations: Any,
     groups: int,
+    bias: np.ndarray | None = None,
 ) -> Value:
     if isinstance(kernel, Value):
         weight = graph.add("Transpose", graph.take(kernel), perm=_OUT_IN_HEIGHT_WIDTH)
     else:
         weight = graph.constant(kernel, _OUT_IN_HEIGHT_WIDTH)
+    operands = [graph.take(x, channels_first=True), weight]
+    if bias is not None:
+        vector = bias.reshape(-1)
+        graph.keep_name(vector, bias)
+        operands.append(graph.constant(vector))
     name = graph.add(
         "Conv",
-        graph.take(x, channels_first=True),
-        weight,
+        *operands,
         kernel_shape=kernel.shape[:2],
         strides=strides,
         pads=_pads(padding),
@@ -121,7 +135,7 @@ def _pads(padding: Any) -> tuple[int, ...]:
 
 WINDOWS: Mapping[str, Callable[..., Value]] = MappingProxyType(
     {
-        "convolution": _convolution,
+        "convolution": convolution,
         "conv_general_dilated": _lax_convolution,
         "reduce_window_max": _pool("MaxPool"),
         "reduce_window_sum": _window_sum,
