@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
+
+_MANY = 20
+"""Names above which help and messages do not list all of them."""
 
 registry = ConstructorRegistry()
 """Reads a `Literal` as text, so that `check_choices` alone decides what is allowed."""
@@ -17,9 +21,10 @@ def _read_as_text(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[str] | No
     """Return how to read a `Literal` of names; None for any other type."""
     if get_origin(info.type) is not Literal:
         return None
+    names = get_args(info.type)
     return PrimitiveConstructorSpec(
         nargs=1,
-        metavar=f"{{{','.join(get_args(info.type))}}}",
+        metavar=f"{{{','.join(names)}}}" if len(names) <= _MANY else "NAME",
         instance_from_str=lambda arguments: arguments[0],
         is_instance=lambda value: isinstance(value, str),
         str_from_instance=lambda value: [value],
@@ -45,8 +50,19 @@ def check_choices(options: Any) -> None:
         for chosen in value if isinstance(value, list | tuple) else (value,):
             if allowed and chosen not in allowed:
                 raise ValueError(
-                    f"`{field.name}` (={chosen!r}) must be one of {', '.join(allowed)}"
+                    f"`{field.name}` (={chosen!r}) must be one of {_shown(chosen, allowed)}"
                 )
+
+
+def _shown(chosen: Any, allowed: tuple[str, ...]) -> str:
+    """Return the names to choose from; of many names those that are most like the wrong one."""
+    if len(allowed) <= _MANY:
+        return ", ".join(allowed)
+    near = difflib.get_close_matches(str(chosen), allowed, n=5, cutoff=0.5) or allowed[:5]
+    return (
+        f"{len(allowed)} names, such as {', '.join(near)}; `python -m experiments --variants` "
+        "lists them"
+    )
 
 
 def _choices(hint: Any) -> tuple[str, ...]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
+import shutil
 import signal
 import sys
 import threading
@@ -18,6 +20,14 @@ from resnet_jax.run import Interrupted, processes
 from resnet_jax.storage import expand_user
 
 from .choices import registry
+from .help_text import (
+    COMPLETION,
+    explain_fields,
+    format_description,
+    format_epilogue,
+    option_names,
+    program,
+)
 from .mistakes import explain
 from .streams import ReaderGoneError, any_text, finish, reader_has_gone, tell
 
@@ -34,7 +44,8 @@ def parse(
     """Read a command line into options; nested ones have no prefix.
 
     A `~` at the beginning of any path becomes the home folder. Choices are not checked here but
-    with everything else that can be wrong, see `check_choices`.
+    with everything else that can be wrong, see `check_choices`. With `--help` the description
+    comes first, then the options by their groups, then how a shell completes them.
 
     Args:
         kind: a dataclass of options.
@@ -44,17 +55,52 @@ def parse(
 
     Raises:
         SystemExit: with code 0 after `--help`, with code 2 for arguments that cannot be read.
-        ValueError: for a path in the home folder of a user who is not known.
+        ValueError: for an option that there is not, or a path in the home folder of a user who is
+            not known.
     """
-    options = tyro.cli(
-        kind,
-        args=None if argv is None else list(argv),
-        default=tyro.MISSING_NONPROP if default is None else default,
-        description=description,
-        config=(tyro.conf.OmitArgPrefixes,),
-        registry=registry,
-    )
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    command = program()
+    completes = arguments[:1] == [COMPLETION]
+    helps = not {"-h", "--help"}.isdisjoint(arguments)
+    explain_fields(kind)
+    if not helps and not completes:
+        _check_names(arguments, {*option_names(kind), "--tyro-write-completion"})
+    if helps:
+        print(format_description(description or "", min(shutil.get_terminal_size().columns, 100)))
+        print()
+    try:
+        options = tyro.cli(
+            kind,
+            # A shell completes the options of one word.
+            prog=command.rpartition(".")[2] if completes else command,
+            args=arguments,
+            default=tyro.MISSING_NONPROP if default is None else default,
+            description="",
+            config=(tyro.conf.OmitArgPrefixes,),
+            # Completion has to know the names that options allow.
+            registry=None if completes else registry,
+        )
+    except SystemExit as stop:
+        if helps and stop.code in (None, 0) and "." in command.rpartition(" ")[2]:
+            print(format_epilogue(command))
+        raise
     return _in_home(options)
+
+
+def _check_names(arguments: Sequence[str], names: set[str]) -> None:
+    """Raise unless all options are known; one that is not may be taken for a file's name.
+
+    Raises:
+        ValueError: naming the first one, and the option that it may stand for.
+    """
+    for argument in arguments:
+        name = argument.partition("=")[0].replace("_", "-")
+        if name == "--":  # what follows are names of files
+            return
+        if name.startswith("--") and name not in names:
+            near = difflib.get_close_matches(name, names, n=3, cutoff=0.7)
+            advice = f"; did you mean {' or '.join(near)}?" if near else "; --help lists them"
+            raise ValueError(f"there is no option {name}{advice}")
 
 
 def _in_home(value: Any) -> Any:
@@ -79,15 +125,18 @@ def _in_home(value: Any) -> Any:
 
 
 def parse_known(kind: type[Options], argv: Sequence[str] | None) -> Options:
-    """Read those arguments that are options of `kind`, and ignore the others and `--help`.
+    """Read those arguments that are options of `kind`, and ignore the others.
+
+    `--help` and the completion of a shell are ignored, too.
 
     Args:
         kind: a dataclass of options.
         argv: the arguments; None takes the process's.
     """
+    arguments = list(sys.argv[1:] if argv is None else argv)
     options, _ = tyro.cli(
         kind,
-        args=None if argv is None else list(argv),
+        args=[] if arguments[:1] == [COMPLETION] else arguments,
         return_unknown_args=True,
         add_help=False,
         registry=registry,

@@ -25,6 +25,7 @@ from resnet_jax.storage import atomic_path, printable, printable_name, write_jso
 
 from . import cli
 from .outputs import check_new
+from .progress import working
 from .run_log import RunLog, differences, read_run
 
 FIGURES = ("loss", "learning_rate", "valid_accuracy")
@@ -200,7 +201,8 @@ def compare(comparison: Comparison, console: Console | None = None) -> None:
         console.print(_table(changed, "What differs in their configurations"))
     if out is None:
         return
-    draw(runs, out)
+    with working("Drawing figures", console=console):
+        draw(runs, out)
     text = f"# Runs\n\n{_markdown(rows)}"
     if len(changed) > 1:
         text += f"\n# Differences\n\n{_markdown(changed)}"

@@ -6,8 +6,10 @@ those of the best epoch by validation; `best_checkpoint` of the report has their
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,6 +27,7 @@ from resnet_jax.evaluation import (
 from resnet_jax.run import CheckpointError, FitResult, Reporter, RunFolder, Sink
 
 from .figures import Gallery, evaluation_figures, explained_stage, training_figures
+from .progress import working
 from .scores import Scores, make_crop, score
 
 
@@ -63,7 +66,8 @@ def evaluate(
     """
     start = time.perf_counter()
     crop, variables = make_crop(transform, random_seed), result.state.variables
-    scores = score(model, variables, dataset, crop, batch_size)
+    with working("Evaluating the test images", console=reporter.console):
+        scores = score(model, variables, dataset, crop, batch_size)
     epochs, step = len(result.history.valid_accuracy), len(result.history.minibatch_losses)
     weights = f"last epoch ({epochs})"
     also = ", which is the best" if result.best_step == step else ""
@@ -80,7 +84,8 @@ def evaluate(
 
     def test_accuracy(saved: Mapping[str, Any]) -> float:
         """Return the accuracy with other variables."""
-        return score(model, saved, dataset, crop, batch_size).accuracy
+        with working("Evaluating the best epoch's weights", console=reporter.console):
+            return score(model, saved, dataset, crop, batch_size).accuracy
 
     best = _best_checkpoint(folder, result, scores.accuracy, test_accuracy, reporter)
     stage = explained_stage(model, variables, dataset.test.images, crop)
@@ -101,8 +106,10 @@ def evaluate(
         model, variables, scores, dataset, transform, crop, stage
     )
     with folder.disk_errors_explained():
-        for name, draw in drawings.items():
-            gallery.add(name, draw)
+        with working("Drawing figures", len(drawings), console=reporter.console) as advance:
+            for name, draw in drawings.items():
+                gallery.add(name, draw)
+                advance()
         if gallery.not_drawn:
             report["figures_not_drawn"] = gallery.not_drawn
             folder.write_report(report)
@@ -113,7 +120,23 @@ def evaluate(
             figures=gallery.figures,
             mistakes=_mistakes(scores, dataset),
         )
-    reporter.line(f"Figures and report: {folder.path}")
+    for line in _where_next(folder):
+        reporter.line(line)
+
+
+def _where_next(folder: RunFolder) -> list[str]:
+    """Return lines with the page of the report, and the commands that use a finished run."""
+    here = Path.cwd()
+    inside = folder.path.is_relative_to(here)
+    run = shlex.quote(str(folder.path.relative_to(here) if inside else folder.path))
+    return [
+        f"Figures and report: {folder.path}",
+        f"Open {folder.page_path.name} there in a browser, or go on with:",
+        f"  python -m experiments.predict --run {run} IMAGE ...",
+        f"  python -m experiments.compare {run} OTHER_RUN ...",
+        f"  python -m experiments.export --run {run} --format onnx",
+        "  python -m experiments.runs",
+    ]
 
 
 def _best_checkpoint(
@@ -173,7 +196,16 @@ def _report(scores: Scores, result: FitResult, names: tuple[str, ...]) -> dict[s
         "image_sizes": result.image_sizes or None,
         "training_seconds": result.seconds,
         "images_per_second": result.images_per_second,
+        "epoch_seconds": _epoch_seconds(result),
     }
+
+
+def _epoch_seconds(result: FitResult) -> dict[str, float] | None:
+    """Return what an epoch's seconds were spent on, in the mean; None where it was not measured."""
+    measured = [parts for parts in result.epoch_parts if parts]
+    if not measured:
+        return None
+    return {name: float(np.mean([parts[name] for parts in measured])) for name in measured[0]}
 
 
 def _mistakes(scores: Scores, dataset: Dataset) -> list[Mistake]:

@@ -49,6 +49,7 @@ from . import cli
 from .choices import check_choices
 from .load_run import Run, open_run
 from .outputs import check_new
+from .progress import working
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 """What an exported program runs on."""
@@ -316,11 +317,14 @@ def work(options: Options) -> int:
     """Do what the options say; return the exit code."""
     options.check()
     run = open_run(options.run, options.checkpoint)
+    title = f"Writing {options.path}"
     if options.format in FOLDERS:
-        export_folder(run, options)
+        with working(title):
+            export_folder(run, options)
         print(f"{options.path}: {run.origin}")
         return 0
-    description = export(run, options)
+    with working(title):
+        description = export(run, options)
     megabytes = options.path.stat().st_size / 1e6
     print(f"{options.path}: {megabytes:.1f} MB, {run.origin}")
     print(f"description: {options.description_path}")

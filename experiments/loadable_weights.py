@@ -21,6 +21,7 @@ from resnet_jax.data import ImageTransform
 from resnet_jax.models import VARIANTS, create_model, from_torch
 
 from . import cli
+from .progress import working
 
 
 @dataclass(frozen=True)
@@ -191,7 +192,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     def work() -> int:
         config = cli.parse(Config, argv, description=__doc__)
-        for line in table([*of_timm(), *of_torchvision()], every=config.every):
+        with working("Trying the networks of timm and torchvision"):
+            weights = [*of_timm(), *of_torchvision()]
+        for line in table(weights, every=config.every):
             print(line)
         return 0
 

@@ -57,7 +57,7 @@ class ModelOptions:
     """The network."""
 
     variant: Variant = "resnet34"
-    """Depth and kind of the blocks."""
+    """Depth and kind of the blocks; `python -m experiments --variants` lists the names."""
     stem: Stem = "imagenet"
     """First layers: imagenet is the variant's own, such as 7x7/2 convolution and 3x3/2 max-pool;
     cifar is one 3x3/1 convolution."""

@@ -34,6 +34,7 @@ from .choices import check_choices
 from .compile_cache import keep_compiled
 from .image_limit import ImageLimit
 from .network import Network, NetworkOptions, describe
+from .progress import working
 from .streams import tell
 
 STDIN = Path("-")
@@ -237,12 +238,14 @@ def work(options: Options) -> int:
             batch_size=options.batch_size,
             max_pixels=options.limit.max_pixels,
         )
-        for result in results:
-            if isinstance(result, ImageFileError):
-                failures += 1
-                tell(f"error: {one_line(result)}")
-            else:
-                yield result
+        with working("Classifying", len(paths)) as advance:
+            for result in results:
+                advance()
+                if isinstance(result, ImageFileError):
+                    failures += 1
+                    tell(f"error: {one_line(result)}")
+                else:
+                    yield result
 
     (_print_lines if options.format == "jsonl" else _print_table)(readable())
     return 1 if failures else 0

@@ -69,7 +69,7 @@ def _best_test_accuracy(report: Mapping[str, Any]) -> float | None:
 
 
 def read_run(path: Path, name: str) -> RunLog:
-    """Read a run folder.
+    """Read the folder of a run that has begun to train.
 
     Args:
         path: the folder.
@@ -78,19 +78,32 @@ def read_run(path: Path, name: str) -> RunLog:
     Raises:
         RunError: if it holds no run, or one without a step, or if one of its files is damaged.
     """
+    run = read_any_run(path, name)
+    if not run.steps:
+        raise RunError(f"`runs` (={path}) has not made a step yet; there is nothing to compare")
+    return run
+
+
+def read_any_run(path: Path, name: str) -> RunLog:
+    """Read the folder of a run, which may not have begun to train.
+
+    Args:
+        path: the folder.
+        name: the run's name in tables and legends.
+
+    Raises:
+        RunError: if it holds no run, or if one of its files is damaged.
+    """
     folder = RunFolder(path)
     config = folder.read_config()
-    events = list(folder.read_log())
-    run = RunLog(
+    events = list(folder.read_log()) if folder.log_path.exists() else []
+    return RunLog(
         name=name,
         config=config,
         steps=_events(path, events, "step", ("loss", "learning_rate")),
         epochs=_events(path, events, "epoch", ("step", "epoch", "valid_accuracy", "seconds")),
         report=_current_report(folder, events),
     )
-    if not run.steps:
-        raise RunError(f"`runs` (={path}) has not made a step yet; there is nothing to compare")
-    return run
 
 
 def _events(

@@ -39,7 +39,7 @@ class SourceModelOptions(ModelOptions):
 
     variant: VariantOrAuto = "auto"
     """Depth and kind of the blocks; auto is what the config.json of the weights says, and resnet34
-    for a file alone."""
+    for a file alone. `python -m experiments --variants` lists the names."""
     model_args: Annotated[Mapping[str, Any], tyro.conf.Suppress, tyro.conf.Fixed] = field(
         default_factory=dict
     )

@@ -13,10 +13,12 @@ import pytest
 
 import resnet_jax
 
+ROOT = Path(__file__).parents[1]
 LAZY = ("resnet_jax", "resnet_jax.run", "resnet_jax.evaluation")
 HEAVY = ("grain", "matplotlib", "orbax", "jinja2", "sklearn", "tensorflow_datasets", "rich", "PIL")
 # Flax itself imports rich, and the data room decodes images by Pillow.
 COMPUTES = tuple(name for name in HEAVY if name != "rich")
+PREPARED = ("tensorflow_datasets", "array_record")
 TRAINS = tuple(name for name in COMPUTES if name != "PIL")
 
 
@@ -36,13 +38,53 @@ TRAINS = tuple(name for name in COMPUTES if name != "PIL")
         ("from resnet_jax.evaluation import predict_logits", ("optax", *COMPUTES)),
         ("from resnet_jax.evaluation import plot_accuracy", ("orbax", "jinja2", "sklearn")),
         ("from resnet_jax.evaluation import calibration, plot_calibration", ("orbax", "jinja2")),
+        ("from resnet_jax import *", PREPARED),
+        ("import experiments.cifar_resnet34, experiments.finetune, experiments.predict", PREPARED),
     ],
 )
 def test_what_is_not_imported(code, absent):
     check = f"import sys; {code}; print(*sorted(sys.modules.keys() & set({absent!r})))"
     command = [sys.executable, "-W", "error", "-c", check]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
     assert done.stdout.split() == []
+
+
+OPTIONAL = """
+import sys
+
+# What pip leaves out on some platforms, and what extras bring.
+missing = "tensorflow_datasets array_record grain flatbuffers onnx huggingface_hub pyarrow"
+sys.modules.update(dict.fromkeys((*missing.split(), "wandb", "trackio"), None))
+"""
+
+HELP = """
+import importlib
+from experiments.__main__ import find_commands
+
+for command in find_commands():
+    if command.group != "Benchmarks":
+        try:
+            importlib.import_module(command.name).main(["--help"])
+        except SystemExit as stop:
+            assert stop.code == 0
+"""
+
+QUICK_RUN = """
+from pathlib import Path
+from experiments.cifar_resnet34 import main
+
+tiny = "--preset quick --epochs 1 --variant resnet18 --base-planes 4 --resize 10 --crop 8"
+assert main([*tiny.split(), "--run-dir", sys.argv[1]]) == 0
+assert any(Path(sys.argv[1]).glob("events.out.tfevents.*"))
+assert Path(sys.argv[1], "report.html").is_file()
+"""
+
+
+@pytest.mark.parametrize("code", [HELP, QUICK_RUN], ids=["help", "quick run"])
+def test_what_works_without_the_optional_packages(code, tmp_path):
+    command = [sys.executable, "-c", OPTIONAL + code, tmp_path / "run"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
 
 
 def test_what_is_imported_would_be_seen():

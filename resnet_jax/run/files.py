@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..storage import JsonError, expand_user, read_json
+from ..storage import JsonError, expand_user, is_locked, read_json
 from .facts import DataFacts
 from .sinks import read_log
 
@@ -87,6 +87,11 @@ class RunFiles:
         # `fit` alone writes no `config.json`, and no checkpoint before the first save.
         begun = self.config_path.is_file() or self.log_path.is_file()
         return begun or self.checkpoints.folder.is_dir()
+
+    @property
+    def is_in_use(self) -> bool:
+        """Whether a process trains or evaluates here at the moment."""
+        return is_locked(self.path)
 
     def read_config(self) -> dict[str, Any]:
         """Read the options of the run.

@@ -9,7 +9,7 @@ Attributes:
 
 from .atomic import atomic_path, to_disk
 from .home import expand_user, user_cache_dir
-from .lock import FolderInUseError, folder_lock
+from .lock import FolderInUseError, folder_lock, is_locked
 from .manifest import find_damage, write_manifest
 from .messages import first_line, one_line
 from .plain_path import plain_path
@@ -29,6 +29,7 @@ __all__ = [
     "first_line",
     "folder_lock",
     "install_command",
+    "is_locked",
     "one_line",
     "package_versions",
     "plain_path",

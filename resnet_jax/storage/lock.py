@@ -12,6 +12,23 @@ LOCK_FILE = ".lock"
 """Name of the lock file in the folder; the file stays when the lock is released."""
 
 
+def is_locked(folder: Path) -> bool:
+    """Return whether another process, or another thread, holds a folder's lock.
+
+    Args:
+        folder: the folder; nothing is created in it.
+    """
+    if not (folder / LOCK_FILE).is_file():
+        return False
+    try:
+        with folder_lock(folder):
+            return False
+    except FolderInUseError:
+        return True
+    except OSError:  # where nothing can be written, nothing runs
+        return False
+
+
 class FolderInUseError(RuntimeError):
     """Another process, or another thread, holds a folder's lock."""
 

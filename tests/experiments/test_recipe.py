@@ -124,7 +124,7 @@ def test_help_explains_every_option(capsys):
 
 MISTAKES = {
     "--dataset cifar11": r"`dataset` \(='cifar11'\) must be one of cifar10, ",
-    "--variant vgg": r"`variant` \(='vgg'\) must be one of resnet18, ",
+    "--variant vgg": r"`variant` \(='vgg'\) must be one of \d+ names, such as resnet18, ",
     "--preset slow": r"`preset` \(='slow'\) must be one of none, quick",
     "--epochs 0": r"`epochs` \(=0\) must be at least 1",
     "--batch-size 0": r"`batch_size` \(=0\) must be at least 1",
@@ -234,6 +234,8 @@ def test_a_whole_run(capsys, tmp_path):
     assert report["images_per_second"] > 0
     printed = capsys.readouterr().out
     assert f"Test accuracy {100 * report['test_accuracy']:.2f}%" in printed
+    for command in ("predict --run run IMAGE", "compare run OTHER", "export --run run --format"):
+        assert f"\n  python -m experiments.{command}" in printed
 
     # The same command again would overwrite: it is refused, and nothing changes.
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
