@@ -82,7 +82,9 @@ def test_a_misspelt_option_suggests_the_right_one(name, capsys, monkeypatch):
     module, text = run_help(name, capsys, monkeypatch)
     option = max(re.findall(r"^ +(--[a-z][a-z-]{3,})", text, re.MULTILINE), key=len)
     misspelt = option[:-2] + option[-1] + option[-2]
-    required = re.findall(r"^ +(--[a-z][a-z-]+) (?:(?!^ +--)[\s\S])*?\(required\)", text, re.MULTILINE)
+    required = re.findall(
+        r"^ +(--[a-z][a-z-]+) (?:(?!^ +--)[\s\S])*?\(required\)", text, re.MULTILINE
+    )
     positional = ["x"] if " positional arguments " in text else []
     line = [part for option in required for part in (option, "x")]
     assert module.main([*positional, *line, misspelt, "1"]) == 2
