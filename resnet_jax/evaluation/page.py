@@ -26,6 +26,16 @@ if TYPE_CHECKING:
 TABLE_CLASSES = 30
 """Largest number of classes for which the confusion matrix is a table; above, it is a picture."""
 
+EPOCH_PARTS = {
+    "data": "waiting for data",
+    "steps": "training steps",
+    "train_evaluation": "accuracy of the training images",
+    "valid_evaluation": "accuracy of the validation images",
+    "checkpoints": "checkpoints",
+    "other": "everything else",
+}
+"""How the page names the parts of an epoch."""
+
 
 @dataclass(frozen=True)
 class Mistake:
@@ -83,7 +93,8 @@ def write_page(
 
     Args:
         path: path of the page; an existing file is replaced.
-        report: the values of the run's `report.json`.
+        report: the values of the run's `report.json`; without `epoch_seconds` the page does not
+            say what an epoch is made of.
         title: title and heading of the page.
         figures: the figures `loss`, `accuracy`, `learning_rate`, `calibration`,
             `confusion_matrix`, `grad_cam` and `examples`, by name. The page says of one that is
@@ -109,6 +120,7 @@ def write_page(
             ("grad_cam", "examples", "confusion_matrix"), lambda figure, _: _figure_uri(figure)
         ),
         missing=missing,
+        part_names=EPOCH_PARTS,
         matrix=_matrix_rows(values),
         mistakes=[(mistake, _image_uri(mistake.image)) for mistake in mistakes],
     )

@@ -111,15 +111,18 @@ class _Loop:
         """Train the epochs that are still to do."""
         plan = self.plan
         state, record = self._start()
-        self.clock, self.timer = Stopwatch(record.seconds), StepTimer()
+        self.clock, self.timer = Stopwatch(record.seconds, record.parts), StepTimer()
         state = plan.engine.replicate(state)
         for epoch in range(record.epoch, plan.config.epochs):
             state = self._train(epoch, state, record)
             train = self._train_accuracy(epoch, state, record)
-            valid = self._accuracy("Validation", plan.valid_data, plan.valid_order(), state, record)
+            with self.clock.part("valid_evaluation"):
+                order = plan.valid_order()
+                valid = self._accuracy("Validation", plan.valid_data, order, state, record)
             record.seconds = self.clock.seconds
             phase = plan.phase(epoch)
-            self._write(record.add_epoch(train, valid, None if phase is None else phase.side))
+            side = None if phase is None else phase.side
+            self._write(record.add_epoch(train, valid, side, parts=self.clock.lap()))
             state = self._control(state, record)
             self._flush()
             self.saver.save(state, record, self.clock)
@@ -133,6 +136,7 @@ class _Loop:
             seconds=record.seconds,
             images_per_second=self.timer.rate(plan.config.batch_size),
             image_sizes=record.image_sizes,
+            epoch_parts=record.epoch_parts,
         )
 
     def _start(self) -> tuple[TrainState, RunRecord]:
@@ -169,10 +173,14 @@ class _Loop:
             closing(plan.train_batches(epoch, done)) as batches,
             self.reporter.bar(title, plan.steps - done, plan.config.batch_size) as bar,
         ):
-            for batch, examples in zip(range(done, plan.steps), batches, strict=True):
+            ready = self.clock.waits("data", batches)
+            for batch, examples in zip(range(done, plan.steps), ready, strict=True):
                 if self.watch.poll(batch):
                     break
-                with self.timer.step(compiles=step is not self.compiled):
+                with (
+                    self.clock.part("steps"),
+                    self.timer.step(compiles=step is not self.compiled),
+                ):
                     self.compiled = step
                     state, metrics = step(state, examples, plan.step_key)
                     # The step before is read while this one runs, so that no device waits.
@@ -181,12 +189,12 @@ class _Loop:
                 pending = metrics
                 bar.advance()
                 if batch + 1 < plan.steps and self.watch.is_due(epoch * plan.steps + batch + 1):
-                    with self.timer.more():
+                    with self.clock.part("steps"), self.timer.more():
                         self._record(pending, record)
                     pending = None
                     self.saver.save(state, record, self.clock)
             if pending is not None:
-                with self.timer.more():
+                with self.clock.part("steps"), self.timer.more():
                     self._record(pending, record)
         self.watch.stop_if_asked(state, record, self.clock)
         return state
@@ -209,8 +217,9 @@ class _Loop:
         """Return the training accuracy (%) of an epoch; None if the run takes none."""
         plan = self.plan
         if plan.config.train_accuracy == "full":
-            order = plan.train_order(epoch)
-            return self._accuracy("Train", plan.train_data, order, state, record)
+            with self.clock.part("train_evaluation"):
+                order = plan.train_order(epoch)
+                return self._accuracy("Train", plan.train_data, order, state, record)
         if plan.config.train_accuracy == "running":
             return 100.0 * record.running_correct / (plan.steps * plan.config.batch_size)
         return None

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..training import PlateauState, ReduceLROnPlateau
+from .clock import PARTS
 
 
 class History(NamedTuple):
@@ -42,6 +43,9 @@ class RunRecord:
         best_step: optimizer steps done then.
         running_correct: images of the epoch's steps so far that were classified rightly.
         seconds: time of training and evaluation, over all parts of the run.
+        epoch_parts: what the seconds of each finished epoch were spent on, by the names of
+            `clock.PARTS`; empty for an epoch of an older version, which did not measure it.
+        parts: likewise, of the epoch's time so far.
     """
 
     steps_per_epoch: int
@@ -54,6 +58,8 @@ class RunRecord:
     best_step: int = 0
     running_correct: int = 0
     seconds: float = 0.0
+    epoch_parts: list[dict[str, float]] = field(default_factory=list)
+    parts: dict[str, float] = field(default_factory=dict)
 
     @property
     def step(self) -> int:
@@ -95,7 +101,12 @@ class RunRecord:
         return self._step_event(self.step)
 
     def add_epoch(
-        self, train: float | None, valid: float, side: int | None = None
+        self,
+        train: float | None,
+        valid: float,
+        side: int | None = None,
+        *,
+        parts: Mapping[str, float] | None = None,
     ) -> dict[str, Any]:
         """Record the accuracies (%) after an epoch's last step, and return the event.
 
@@ -104,6 +115,7 @@ class RunRecord:
             valid: of the validation images.
             side: of the epoch's training images, in pixels; None in every epoch of a run in which
                 it never changes.
+            parts: what its seconds were spent on, by the names of `clock.PARTS`.
         """
         if valid > max(self.history.valid_accuracy, default=-math.inf):
             self.best_epoch, self.best_step = self.epoch + 1, self.step
@@ -113,6 +125,8 @@ class RunRecord:
             self.image_sizes.append(side)
         self.history.valid_accuracy.append(valid)
         self.epoch_seconds.append(self.seconds)
+        self.epoch_parts.append(dict(parts or {}))
+        self.parts = {}
         return self._epoch_event(self.epoch)
 
     def _step_event(self, step: int) -> dict[str, Any]:
@@ -137,7 +151,8 @@ class RunRecord:
             event["train_accuracy"] = self.history.train_accuracy[epoch - 1]
         if self.image_sizes:
             event["image_size"] = self.image_sizes[epoch - 1]
-        return event
+        parts = self.epoch_parts[epoch - 1]
+        return event | {f"{name}_seconds": seconds for name, seconds in parts.items()}
 
     def events(self) -> Iterator[dict[str, Any]]:
         """Yield the whole log."""
@@ -166,6 +181,8 @@ class RunRecord:
             "best_step": self.best_step,
             "running_correct": self.running_correct,
             "seconds": self.seconds,
+            "epoch_parts": self.epoch_parts,
+            "parts": self.parts,
         }
 
     @classmethod
@@ -196,6 +213,12 @@ class RunRecord:
                 # Older runs did not count.
                 running_correct=int(values.get("running_correct", 0)),
                 seconds=float(values["seconds"]),
+                # Older runs did not measure them.
+                epoch_parts=[
+                    _parts(parts)
+                    for parts in values.get("epoch_parts", [{}] * len(values["epoch_seconds"]))
+                ],
+                parts=_parts(values.get("parts", {})),
             )
         except (KeyError, TypeError, AttributeError, OverflowError) as error:
             raise ValueError(f"it is not the record of a run: {error}") from error
@@ -205,6 +228,7 @@ class RunRecord:
             len(record.learning_rates) != record.step
             or len(record.history.train_accuracy) not in (0, record.epoch)
             or len(record.epoch_seconds) != record.epoch
+            or len(record.epoch_parts) != record.epoch
             or len(record.image_sizes) not in (0, record.epoch)
             or not 0 <= begun <= steps_per_epoch
         ):
@@ -223,6 +247,10 @@ def _plateau(saved: Mapping[str, Any], controller: ReduceLROnPlateau) -> Plateau
         if value is not None
     }
     return fresh.replace(**fields)  # type: ignore[attr-defined]
+
+
+def _parts(saved: Mapping[str, Any]) -> dict[str, float]:
+    return {name: float(saved[name]) for name in PARTS if name in saved}
 
 
 def _floats(values: Any) -> list[float]:

@@ -138,8 +138,8 @@ class Saver:
 
         Args:
             state: on the devices.
-            record: of the run; its seconds are set.
-            watch: of the run.
+            record: of the run; its seconds and their parts are set.
+            watch: of the run; the time counts for its checkpoints.
 
         Raises:
             NonFiniteLossError: if a number in the state is not finite.
@@ -147,12 +147,19 @@ class Saver:
         """
         if self.folder is None or self._saved_step == record.step:
             return
+        with watch.part("checkpoints"):
+            self._save(self.folder, state, record, watch)
+
+    def _save(
+        self, folder: RunFolder, state: TrainState, record: RunRecord, watch: Stopwatch
+    ) -> None:
+        """Save into the folder; see `save`."""
         if not bool(_is_finite(self._engine.unreplicate(state))):
             raise NonFiniteLossError(
                 f"a parameter is not finite after {record.place(record.step)} at learning rate "
                 f"{record.learning_rates[-1]:g}; try a lower learning rate{self.kept}"
             )
-        record.seconds = watch.seconds
+        record.seconds, record.parts = watch.seconds, watch.parts
         with self.disk_errors_explained():
             self._sinks.flush()
         progress: dict[str, Any] = {
@@ -160,9 +167,7 @@ class Saver:
             "versions": versions(),
             **record.to_json(),
         }
-        self.folder.checkpoints.save(
-            self._engine.to_global(state), progress, best_step=record.best_step
-        )
+        folder.checkpoints.save(self._engine.to_global(state), progress, best_step=record.best_step)
         self._saved_step, self.saved_at = record.step, time.perf_counter()
 
     def disk_errors_explained(self) -> AbstractContextManager[None]:

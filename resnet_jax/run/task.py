@@ -109,6 +109,8 @@ class FitResult:
             task has no phases.
         images_per_second: training images over the time spent in training steps of this process,
             without its first step (which compiles); None if it made no second step.
+        epoch_parts: what the seconds of each epoch were spent on, by the names of `clock.PARTS`;
+            empty for an epoch of an older version.
     """
 
     history: History
@@ -119,6 +121,7 @@ class FitResult:
     seconds: float
     images_per_second: float | None
     image_sizes: Sequence[int] = ()
+    epoch_parts: Sequence[Mapping[str, float]] = ()
 
 
 def steps_per_epoch(num_images: int, batch_size: int) -> int:

@@ -44,7 +44,10 @@ class Undrawable(Figure):
         raise RuntimeError("no glyph\nat all")
 
 
-def write(path, names, *, mistakes=True, **changes):
+EPOCH = {"data": 0.5, "steps": 6.0, "checkpoints": 1.5}
+
+
+def write(path, names, *, mistakes=True, epoch_seconds=EPOCH, **changes):
     """A page of a run that was not; digits stand for its images."""
     count = len(names)
     generator = np.random.default_rng(0)
@@ -82,6 +85,7 @@ def write(path, names, *, mistakes=True, **changes):
         "learning_rates": [0.1] * 6 + [0.01] * 4,
         "training_seconds": 278.4,
         "images_per_second": None,
+        "epoch_seconds": epoch_seconds,
         "environment": environment(),
         "config": {"variant": "resnet34", "dataset": AWKWARD, "archive": None, "lr": 0.1},
     }
@@ -229,6 +233,20 @@ def test_numbers_are_the_reports(page):
     cells = re.findall(r'<td[^>]*style="--share: [\d.]+%">(\d+)</td>', text)
     assert [int(cell) for cell in cells] == report["confusion_matrix"].ravel().tolist()
     assert "Training images/s" not in text
+
+
+def test_what_an_epoch_is_made_of(page, tmp_path):
+    text = page[0].read_text(encoding="utf-8")
+    table = text[text.index("What an epoch is made of") :]
+    rows = re.findall(r'<th scope="row">([^<]*)</th><td>([^<]*)</td><td[^>]*>([^<]*)</td>', table)
+    assert rows[:3] == [
+        ("waiting for data", "0.50", "6.2\N{NO-BREAK SPACE}%"),
+        ("training steps", "6.00", "75.0\N{NO-BREAK SPACE}%"),
+        ("checkpoints", "1.50", "18.8\N{NO-BREAK SPACE}%"),
+    ]
+    # Of a run that did not measure it, the page says nothing.
+    write(tmp_path / "report.html", tuple("0123456789"), epoch_seconds=None)
+    assert "What an epoch is made of" not in (tmp_path / "report.html").read_text(encoding="utf-8")
 
 
 def test_many_classes_and_no_mistakes(tmp_path):

@@ -102,6 +102,7 @@ def evaluate_two(folder, *, model=None, dataset=None, sinks=(), best_step=4, sta
             best_step,
             9.0,
             None,
+            epoch_parts=[{}, {"data": 1.0, "steps": 3.0}, {"data": 2.0, "steps": 5.0}],
         ),
         dataset=dataset or make_dataset(),
         tests_on_valid=False,
@@ -131,6 +132,7 @@ def test_the_report_is_of_the_test_images(run):
     assert report["test_accuracy"] == matrix.trace() / 40
     assert 0 <= report["ece"] <= 1
     assert report["best_valid_accuracy"] == 0.7
+    assert report["epoch_seconds"] == {"data": 1.5, "steps": 4.0}
     # The best epoch is the last; it is evaluated once.
     assert report["weights"] == "last epoch (2)"
     assert report["best_checkpoint"] == {

@@ -11,6 +11,7 @@ import jax
 from board import numbers, shown
 from flax import linen as nn
 from rich.console import Console
+from times import without_times
 from tiny_task import assert_trees_equal, digits, quiet_reporter, tiny_task
 
 from resnet_jax.run import FitConfig, Reporter, RunFolder, TensorBoard, fit, read_log
@@ -93,15 +94,13 @@ class Runner:
 
 
 def log_of(folder):
-    """Return the log without what is different in every run: seconds.
+    """Return the log without its times, which are different in every run.
 
     TensorBoard shows the same numbers, each of them once.
     """
     events = list(read_log(folder / "metrics.jsonl"))
     assert shown(folder) == numbers(events)
-    for event in events:
-        event.pop("seconds", None)
-    return events
+    return without_times(events)
 
 
 def assert_same(folder, result, whole):

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from times import without_times
 from tiny_task import (
     Falling,
     Small,
@@ -52,11 +53,8 @@ def run(task, path=None, *, resume=False, config=CONFIG, reporter=None, **option
 
 
 def log_of(folder):
-    """Return the log without what is different in every run: seconds."""
-    events = list(read_log(folder / "metrics.jsonl"))
-    for event in events:
-        event.pop("seconds", None)
-    return events
+    """Return the log without its times, which are different in every run."""
+    return without_times(read_log(folder / "metrics.jsonl"))
 
 
 @pytest.fixture(scope="module")
