@@ -1,17 +1,18 @@
-"""An extension of Griffe: show public functions that reading the source alone does not find.
-
-Such are the functions that another function makes (`resnet34 = _factory("resnet34")`), and those
-that have the name of the module they come from (`from .read_ahead import read_ahead`).
-"""
+"""Extensions of Griffe, which reads the docstrings for the reference of the API."""
 
 import importlib
 import inspect
+import re
 
 import griffe
 
 
 class RuntimeFunctions(griffe.Extension):
-    """Put the functions that the imported rooms have in the place of what was read."""
+    """Show public functions that reading the source alone does not find.
+
+    Such are the functions that another function makes (`resnet34 = _factory("resnet34")`), and
+    those that have the name of the module they come from (`from .read_ahead import read_ahead`).
+    """
 
     def on_package(self, *, pkg, loader, **kwargs):
         """Look at every public name of the package and of its rooms."""
@@ -41,3 +42,21 @@ class RuntimeFunctions(griffe.Extension):
                 modules_collection=loader.modules_collection,
             )
         return self._inspected[path][function.__name__]
+
+
+class Doctests(griffe.Extension):
+    """Make code of the examples in docstrings, which Markdown takes for quotations."""
+
+    def on_package(self, *, pkg, **kwargs):
+        """Look at every docstring of the package."""
+        self._fence(pkg)
+
+    def _fence(self, member):
+        if member.is_alias:
+            return
+        if member.docstring:
+            member.docstring.value = re.sub(
+                r"^>>> .*(?:\n.+)*", r"```pycon\n\g<0>\n```", member.docstring.value, flags=re.M
+            )
+        for part in member.members.values():
+            self._fence(part)
