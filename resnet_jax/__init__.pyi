@@ -59,7 +59,7 @@ from .models import (
     wide_resnet50_2,
     wide_resnet101_2,
 )
-from .pretrained import ModelCard, Pretrained, load_pretrained, save_pretrained
+from .pretrained import ModelCard, Pretrained, PretrainedNNX, load_pretrained, save_pretrained
 from .run import FitConfig, FitResult, History, RunFolder, Task, fit
 from .training import (
     Batch,
@@ -93,6 +93,7 @@ __all__ = [
     "ModelCard",
     "PlateauState",
     "Pretrained",
+    "PretrainedNNX",
     "ReduceLROnPlateau",
     "ResNet",
     "RunFolder",

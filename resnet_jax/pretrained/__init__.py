@@ -5,7 +5,7 @@ The folders are timm's: `model.safetensors`, `config.json`, and a model card in 
 
 from .card import ModelCard
 from .loading import load_pretrained
-from .network import Pretrained
+from .network import Pretrained, PretrainedNNX
 from .saving import save_pretrained
 
-__all__ = ["ModelCard", "Pretrained", "load_pretrained", "save_pretrained"]
+__all__ = ["ModelCard", "Pretrained", "PretrainedNNX", "load_pretrained", "save_pretrained"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Sequence
-from typing import Unpack
+from typing import Any, Literal, Unpack, overload
 
 from flax.traverse_util import flatten_dict
 from jax import Array
@@ -17,14 +17,45 @@ from ..models.torch_weights import Head, check_choices, fill, tell, with_classes
 from ..models.wrappers import Network, find_network
 from ..storage import JsonError, read_json
 from .config import Description, describe, describe_variant, name_classes
-from .network import Pretrained
+from .network import Pretrained, PretrainedNNX
 from .sources import Source, find_source
 from .weights import CONFIG, read_files
+
+
+@overload
+def load_pretrained(
+    source: str | os.PathLike[str],
+    *,
+    api: Literal["linen"] = ...,
+    variant: str | None = ...,
+    num_classes: int | None = ...,
+    key: str | None = ...,
+    prefix: str | None = ...,
+    head_key: Array | None = ...,
+    test_size: bool = ...,
+    **options: Unpack[ResNetOptions],
+) -> Pretrained: ...
+
+
+@overload
+def load_pretrained(
+    source: str | os.PathLike[str],
+    *,
+    api: Literal["nnx"],
+    variant: str | None = ...,
+    num_classes: int | None = ...,
+    key: str | None = ...,
+    prefix: str | None = ...,
+    head_key: Array | None = ...,
+    test_size: bool = ...,
+    **options: Unpack[ResNetOptions],
+) -> PretrainedNNX: ...
 
 
 def load_pretrained(
     source: str | os.PathLike[str],
     *,
+    api: Literal["linen", "nnx"] = "linen",
     variant: str | None = None,
     num_classes: int | None = None,
     key: str | None = None,
@@ -32,7 +63,7 @@ def load_pretrained(
     head_key: Array | None = None,
     test_size: bool = False,
     **options: Unpack[ResNetOptions],
-) -> Pretrained:
+) -> Pretrained | PretrainedNNX:
     """Load a network with its weights, its evaluation transform and the names of its classes.
 
     A source is one of these; a path that exists takes precedence over a name on the Hub:
@@ -50,6 +81,8 @@ def load_pretrained(
 
     Args:
         source: where the weights are.
+        api: `"linen"` returns a linen module and its variables, `"nnx"` a module of
+            `resnet_jax.nnx` in evaluation mode.
         variant: a name in `VARIANTS`; needed for a file, and for a folder without `config.json`.
             It takes the place of the configuration's `architecture` and `model_args`.
         num_classes: size of the logits; another one than that of the weights starts a new head.
@@ -80,6 +113,8 @@ def load_pretrained(
     (10, 224)
     """
     check_choices(key, prefix, "strict")
+    if api not in ("linen", "nnx"):
+        raise ValueError(f"`api` (={api!r}) must be 'linen' or 'nnx'")
     if num_classes is not None and num_classes < 1:
         raise ValueError(f"`num_classes` (={num_classes}) must be at least 1")
     by_hand = None if variant is None else describe_variant(variant)
@@ -108,17 +143,20 @@ def load_pretrained(
     config = {**description.config, "num_classes": classes}
     if names is None:
         config = {n: value for n, value in config.items() if not n.startswith("label_")}
-    return Pretrained(
-        model,
-        variables,
-        transform,
-        names,
-        config,
-        found.name,
-        notes,
-        origin_notes=(*found.notes, *network.notes),
-        has_transform=found.config is not None,
-    )
+    known: dict[str, Any] = {
+        "transform": transform,
+        "class_names": names,
+        "config": config,
+        "source": found.name,
+        "notes": notes,
+        "origin_notes": (*found.notes, *network.notes),
+        "has_transform": found.config is not None,
+    }
+    if api == "linen":
+        return Pretrained(model, variables, **known)
+    from ..nnx import from_linen  # which those who use linen need not import
+
+    return PretrainedNNX(from_linen(model, variables), **known)
 
 
 def _description(found: Source, by_hand: Description | None) -> tuple[Description, tuple[str, ...]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
@@ -13,6 +13,9 @@ from PIL import Image
 
 from ..data import ImageTransform
 from ..models import ResNet
+
+if TYPE_CHECKING:
+    from .. import nnx
 
 
 @dataclass(frozen=True)
@@ -63,12 +66,71 @@ class Pretrained:
         >>> sorted(name for name, _ in network.predict(np.zeros((50, 60, 3), np.uint8)))
         ['cat', 'dog']
         """
-        if top < 1:
-            raise ValueError(f"`top` (={top}) must be at least 1")
         logits = jax.jit(self.model.apply)(self.variables, self.transform(image)[None])
-        probabilities = np.asarray(jax.nn.softmax(jnp.asarray(logits[0], jnp.float32)))
-        best = np.argsort(-probabilities, kind="stable")[:top]
-        return [(self._name(index), float(probabilities[index])) for index in best]
+        return most_probable(logits[0], self.class_names, top)
 
-    def _name(self, index: int) -> str:
-        return str(index) if self.class_names is None else self.class_names[index]
+
+@dataclass(frozen=True)
+class PretrainedNNX:
+    """An NNX network that is ready to be called, as `load_pretrained(api="nnx")` returns it.
+
+    Attributes:
+        model: the module, in evaluation mode.
+        transform: turns an image of any size into what the network takes.
+        class_names: what the logits stand for; None if the source does not say it.
+        config: the source's `config.json` in timm's nested form, or what it would be.
+        source: where the network comes from.
+        notes: sentences on what was taken, passed over or assumed.
+        origin_notes: those of the notes that say what was read, and not what was made of it.
+        has_transform: whether the source says its transform; otherwise it is the usual one of
+            ImageNet.
+    """
+
+    model: nnx.ResNet
+    transform: ImageTransform
+    class_names: tuple[str, ...] | None
+    config: Mapping[str, Any]
+    source: str
+    notes: tuple[str, ...] = ()
+    origin_notes: tuple[str, ...] = ()
+    has_transform: bool = True
+
+    def predict(self, image: Image.Image | np.ndarray, top: int = 5) -> list[tuple[str, float]]:
+        """Return the most probable classes of one image, by the present values of the model.
+
+        Args:
+            image: a Pillow image of any size and mode, or uint8 `[height, width, channels]`.
+            top: how many classes to return, at most.
+
+        Returns:
+            The classes from the most probable one on; a class without a name has its number.
+
+        Raises:
+            ValueError: if `top` is below 1, or the transform does not accept the image.
+        """
+        from ..nnx import to_linen  # which those who use linen need not import
+
+        linen, variables = to_linen(self.model)
+        logits = jax.jit(linen.apply)(variables, self.transform(image)[None])
+        return most_probable(logits[0], self.class_names, top)
+
+
+def most_probable(
+    logits: jax.Array, class_names: tuple[str, ...] | None, top: int
+) -> list[tuple[str, float]]:
+    """Return classes by name and probability, from the most probable one on.
+
+    Args:
+        logits: the logits of one image, `[classes]`.
+        class_names: names of the classes; None takes their numbers.
+        top: how many classes to return, at most.
+
+    Raises:
+        ValueError: if `top` is below 1.
+    """
+    if top < 1:
+        raise ValueError(f"`top` (={top}) must be at least 1")
+    probabilities = np.asarray(jax.nn.softmax(jnp.asarray(logits, jnp.float32)))
+    best = np.argsort(-probabilities, kind="stable")[:top]
+    names = [str(index) if class_names is None else class_names[index] for index in best]
+    return [(name, float(probabilities[index])) for name, index in zip(names, best, strict=True)]

@@ -70,6 +70,30 @@ def test_named_predictions(folder, model, variables):
         loaded.predict(picture(), top=0)
 
 
+def test_as_an_nnx_module(folder, model, variables, tmp_path):
+    loaded, plain = rj.load_pretrained(folder, api="nnx"), rj.load_pretrained(folder)
+    linen, same = rj.nnx.to_linen(loaded.model)
+    assert_same(same, variables)
+    assert (linen.layers, linen.num_classes) == (tuple(model.layers), model.num_classes)
+    assert loaded.model.use_running_average
+    for name in ("transform", "class_names", "config", "source", "notes", "origin_notes"):
+        assert getattr(loaded, name) == getattr(plain, name), name
+    before = loaded.predict(picture())
+    assert before == plain.predict(picture())
+    # The predictions are those of the present values, in whatever mode the model is.
+    loaded.model.train()
+    assert loaded.predict(picture()) == before
+    loaded.model.fc.bias[...] += jnp.eye(len(NAMES))[2] * 100
+    assert loaded.predict(picture(), top=1)[0][0] == NAMES[2]
+    with pytest.raises(ValueError, match=r"`top` \(=0\)"):
+        loaded.predict(picture(), top=0)
+    path = tmp_path / "model.safetensors"
+    rj.save_weights(path, *rj.nnx.to_linen(loaded.model))
+    assert_same(rj.load_weights(model, path), rj.nnx.to_linen(loaded.model)[1])
+    with pytest.raises(ValueError, match=r"`api` \(='haiku'\) must be 'linen' or 'nnx'"):
+        rj.load_pretrained(folder, api="haiku")
+
+
 def test_the_size_of_the_test_and_options(folder):
     loaded = rj.load_pretrained(folder, test_size=True, dtype=jnp.bfloat16)
     assert (loaded.transform.resize, loaded.transform.crop) == (80, 80)
