@@ -5,7 +5,7 @@
 The images are of 32 pixels in uint8; they are resized to 120 pixels, cropped at random to 110 and
 normalised, as the recipes do. Our side is the compiled transform alone (in training it is part of
 the step); the other side goes image by image in one process, as a torch `DataLoader` without
-workers does.
+workers does. A second table has our whole pipeline with one augmentation each.
 """
 
 from __future__ import annotations
@@ -52,6 +52,23 @@ def our_jobs(*, batches: tuple[int, ...]) -> dict[str, Callable[[], Any]]:
     return {str(batch): job(batch) for batch in batches}
 
 
+def pipeline_jobs(*, batch: int) -> dict[str, Callable[[], Any]]:
+    """Build our pipeline with no augmentation, and with each alone."""
+    import jax
+
+    from resnet_jax.data import AUGMENTATIONS, Pipeline, make_augmentation
+
+    images, labels = random_images(batch), np.arange(batch, dtype=np.int32) % 10
+    arguments = jax.device_put((images, labels, jax.random.split(jax.random.key(0), batch)))
+
+    def job(name: str | None) -> Callable[[], Any]:
+        augmentations = () if name is None else (make_augmentation(name),)
+        pipeline = jax.jit(Pipeline(our_transform(), augmentations, num_classes=10).__call__)
+        return lambda: jax.block_until_ready(pipeline(*arguments))
+
+    return {"none": job(None), **{name: job(name) for name in AUGMENTATIONS}}
+
+
 def pillow_jobs(*, batches: tuple[int, ...]) -> dict[str, Callable[[], Any]]:
     """Build the same with Pillow and torch."""
     import torch
@@ -89,6 +106,17 @@ def work(argv: Sequence[str] | None) -> int:
         ours, pillow = (times[side].seconds(options.clock) for side in ("ours", "Pillow"))
         rows.append([job, f"{int(job) / ours:.0f}", f"{int(job) / pillow:.0f}", pillow / ours])
     print_table(["batch", "ours, images/s", "Pillow and torch, images/s", "ours/theirs"], rows)
+    print(flush=True)
+    batch = options.batches[-1]
+    pipelines = compare({"ours": (pipeline_jobs, {"batch": batch})}, repeats=options.repeats)
+    micros = {
+        job: 1e6 * times["ours"].seconds(options.clock) / batch for job, times in pipelines.items()
+    }
+    print_table(
+        ["augmentation", "pipeline, µs an image", "beyond none, µs"],
+        [[job, f"{one:.0f}", f"{one - micros['none']:.0f}"] for job, one in micros.items()],
+    )
+    measured |= pipelines
     figures = {job: {s: asdict(t) for s, t in times.items()} for job, times in measured.items()}
     save(options.json, figures)
     return 0

@@ -7,7 +7,7 @@ import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from .bench import Bench, Built, Turn
@@ -145,11 +145,14 @@ def _measure(
             try:
                 return call(*words, timeout=deadline.timeout)
             except ProcessError as error:
+                failure = error.failure
+                if deadline.passed:
+                    failure = replace(failure, reason=f"the time was up: {failure.reason}")
                 if error.ended:
                     del workers[name]
                     of_jobs = jobs
                 for job in of_jobs:
-                    failures.setdefault((job, name), error.failure)
+                    failures.setdefault((job, name), failure)
                 # Only now is the error gone, and with it what it kept in memory.
                 if not error.ended and words != ("release",):
                     ask(name, (), call, "release")
