@@ -108,31 +108,38 @@ def predict(
         The prediction for each path, or what is wrong with the file.
     """
     from resnet_jax.evaluation import predict_logits
+    from resnet_jax.models import fold_batch_norm
+    from resnet_jax.run import ahead
 
     # Compiled for each new object, so that one must serve all batches.
     transform, normalise = network.transform, network.normalise
+    model, variables = fold_batch_norm(network.model, network.variables)
     batch_size = min(batch_size, max(1, len(paths)))
-    for start in range(0, len(paths), batch_size):
+
+    def read(start: int) -> tuple[Sequence[Path], list[np.ndarray | ImageFileError]]:
         batch = paths[start : start + batch_size]
-        read = read_images(
+        found = read_images(
             batch,
             channels=network.channels,
             side=transform.crop,
             resize=transform.pixels,
             max_pixels=max_pixels,
         )
-        images = [image for image in read if isinstance(image, np.ndarray)]
+        return batch, found
+
+    for batch, found in ahead(read, range(0, len(paths), batch_size)):
+        images = [image for image in found if isinstance(image, np.ndarray)]
         results: Iterator[list[tuple[str, float]]] = iter(())
         if images:
             logits = predict_logits(
-                network.model,
-                network.variables,
+                model,
+                variables,
                 np.stack(images),
                 normalise,
                 batch_size=batch_size,
             )
             results = iter([_top(row, network.class_names, top_k) for row in logits])
-        for path, image in zip(batch, read, strict=True):
+        for path, image in zip(batch, found, strict=True):
             if isinstance(image, ImageFileError):
                 yield image
             else:
