@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from .products import fits_products, resize_and_crop
 from .resampling import FILTERS, WEIGHT_BITS, Interpolation, resampling_taps
 
 
@@ -182,6 +184,20 @@ class Transform:
             )
             image = image.transpose(1, 0, 2)
             return turned._resize_and_crop(image, offset[::-1]).transpose(1, 0, 2)
+        sizes = zip(self.source, self.resized, strict=True)
+        if not all(fits_products(*both, self.interpolation) for both in sizes):
+            return self._by_rows(image, offset)
+        by_products = partial(
+            resize_and_crop,
+            resized=self.resized,
+            crop=self.crop,
+            interpolation=self.interpolation,
+        )
+        # A TPU would fetch the rows of each image one after the other.
+        return jax.lax.platform_dependent(image, offset, tpu=by_products, default=self._by_rows)
+
+    def _by_rows(self, image: jax.Array, offset: jax.Array) -> jax.Array:
+        """Resize and crop as `_resize_and_crop`, by sums of rows, horizontally first."""
         height, width = self.source
         channels = image.shape[-1]
         # The axis to resample comes first, so that each tap moves whole rows.
