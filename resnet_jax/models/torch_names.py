@@ -21,6 +21,7 @@ import jax.numpy as jnp
 from flax.traverse_util import flatten_dict
 from jax import Array
 
+from .folding import FoldedNetwork
 from .resnet import ResNet
 
 # In the order in which torch registers the tensors of a module.
@@ -58,8 +59,13 @@ def tensors_of(model: ResNet, channels: int = 3) -> dict[str, Tensor]:
         channels: channels of the images.
 
     Raises:
-        WeightsError: if a variable has no name of its own in torch.
+        WeightsError: if the model is a folded one, or a variable has no name of its own in torch.
     """
+    if isinstance(model, FoldedNetwork):
+        raise WeightsError(
+            "a network with folded batch normalisations has no form in torch; use the one that "
+            "`fold_batch_norm` was given, and its variables"
+        )
     paths: list[tuple[str, ...]] = []
 
     def init(image: Array) -> dict[tuple[str, ...], Array]:
