@@ -78,7 +78,8 @@ def read_run(path: Path, name: str) -> RunLog:
     Raises:
         RunError: if it holds no run, or one without a step, or if one of its files is damaged.
     """
-    run = read_any_run(path, name)
+    folder = RunFolder(path)
+    run = _read(path, name, folder.read_config(), list(folder.read_log()))
     if not run.steps:
         raise RunError(f"`runs` (={path}) has not made a step yet; there is nothing to compare")
     return run
@@ -96,13 +97,19 @@ def read_any_run(path: Path, name: str) -> RunLog:
     """
     folder = RunFolder(path)
     config = folder.read_config()
-    events = list(folder.read_log()) if folder.log_path.exists() else []
+    return _read(path, name, config, list(folder.read_log()) if folder.log_path.exists() else [])
+
+
+def _read(
+    path: Path, name: str, config: Mapping[str, Any], events: Sequence[Mapping[str, Any]]
+) -> RunLog:
+    """Return what a run folder says, once its options and its log have been read."""
     return RunLog(
         name=name,
         config=config,
         steps=_events(path, events, "step", ("loss", "learning_rate")),
         epochs=_events(path, events, "epoch", ("step", "epoch", "valid_accuracy", "seconds")),
-        report=_current_report(folder, events),
+        report=_current_report(RunFolder(path), events),
     )
 
 
