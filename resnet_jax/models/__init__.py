@@ -1,5 +1,32 @@
 """The ResNet family as Flax linen modules, and its weights in torch's formats.
 
+A `ResNet` is made of parts, each of which may be another one. An option takes a class or a partial
+with the interface that the protocol beside it describes:
+
+- `block`: `Block`; `ResidualBlock` and `PreactivationBlock` are base classes that bring the fields,
+  the normalisations and the shortcut;
+- `stem`: `Stem`; `shortcut`: `Shortcut`; `attention`: `Attention`; `anti_alias`: `AntiAlias`;
+  `norm_layer`: `NormLayer`; `act`: `Activation`. The table of an option, such as `STEMS`, has those
+  that are known by name.
+
+`Conv` and `Dense` initialise as torch does and name their parameters so that `to_torch` and
+`from_torch` know them; `BatchNorm` has torch's running statistics. A network is a module like any
+other: `model.features(x, train)` gives another module the map of every stage.
+
+>>> import jax, jax.numpy as jnp
+>>> from flax import linen as nn
+>>> class Pyramid(nn.Module):
+...     backbone: ResNet
+...
+...     @nn.compact
+...     def __call__(self, x, train=False):
+...         maps = self.backbone.features(x, train)
+...         return [Conv(16, 1)(maps[stage]) for stage in ("layer2", "layer3")]
+>>> pyramid = Pyramid(resnet20(layers=(1, 1, 1), base_planes=4))
+>>> variables = pyramid.init(jax.random.key(0), jnp.zeros((1, 32, 32, 3)))
+>>> [level.shape for level in pyramid.apply(variables, jnp.zeros((1, 32, 32, 3)))]
+[(1, 16, 16, 16), (1, 8, 8, 16)]
+
 Attributes:
     ANTI_ALIASES: the table of the low-pass filters, a read-only mapping from name to `AntiAlias`.
     Activation: the type of an activation, a function of an array.
