@@ -7,5 +7,13 @@ from .card import ModelCard
 from .loading import load_pretrained
 from .network import Pretrained, PretrainedNNX
 from .saving import save_pretrained
+from .timm_form import is_in_timm
 
-__all__ = ["ModelCard", "Pretrained", "PretrainedNNX", "load_pretrained", "save_pretrained"]
+__all__ = [
+    "ModelCard",
+    "Pretrained",
+    "PretrainedNNX",
+    "is_in_timm",
+    "load_pretrained",
+    "save_pretrained",
+]
