@@ -60,8 +60,8 @@ def digits(count=200, first=0):
 
 def tiny_model(**options):
     """Return a ResNet of four narrow blocks."""
-    options = {"block": rj.BasicBlock, "layers": (1, 1, 1, 1), "base_planes": 8, **options}
-    return rj.ResNet(num_classes=10, stem="cifar", **options)
+    defaults = {"block": rj.BasicBlock, "layers": (1, 1, 1, 1), "base_planes": 8, "stem": "cifar"}
+    return rj.ResNet(num_classes=10, **{**defaults, **options})
 
 
 def random_crop(images, labels, keys):

@@ -16,7 +16,7 @@ from flax import linen as nn
 from jax import Array, lax
 from jax.typing import DTypeLike
 
-from ..ops import batch_norm_train, conv2d
+from ..ops import Pool, batch_norm_train, conv2d, max_pool
 
 Initializer = Callable[..., Array]
 Activation = Callable[[Array], Array]
@@ -149,8 +149,13 @@ class BatchNorm(nn.Module):
     scale_init: Initializer = nn.initializers.ones
 
     @nn.compact
-    def __call__(self, x: Array, train: bool = False) -> Array:
+    def __call__(self, x: Array, train: bool = False, *, relu_pool: Pool | None = None) -> Array:
         """Normalise `[batch, height, width, channels]`.
+
+        Args:
+            x: the map.
+            train: whether to normalise with the batch's statistics, and update the running ones.
+            relu_pool: windows of a max-pool that follows a ReLU; None leaves out both.
 
         Raises:
             ValueError: in training, if there is only one value per channel, which has no unbiased
@@ -179,6 +184,7 @@ class BatchNorm(nn.Module):
                 shift=running_mean.value,
                 epsilon=self.epsilon,
                 axis_name=self.axis_name,
+                relu_pool=relu_pool,
             )
             unbiased = var * (count / (count - 1))
             running_mean.value = _blend(running_mean.value, mean, self.decay)
@@ -190,7 +196,8 @@ class BatchNorm(nn.Module):
             values.reshape((1,) * (x.ndim - 1) + channels)
             for values in (running_mean.value, factor, bias)
         )
-        return ((x - mean) * factor + bias).astype(dtype)
+        y = ((x - mean) * factor + bias).astype(dtype)
+        return y if relu_pool is None else max_pool(nn.relu(y), *relu_pool)
 
 
 # Under `jit`, so that layers of one width are traced once.

@@ -11,7 +11,7 @@ from flax import linen as nn
 from jax import Array
 from jax.typing import DTypeLike
 
-from ..ops import max_pool
+from ..ops import Pool, max_pool
 from .anti_alias import AntiAlias, mean_of_windows
 from .layers import Activation, BatchNorm, Conv, NormLayer
 
@@ -85,23 +85,33 @@ class PooledStem(nn.Module):
             )
         super().__post_init__()
 
-    def norm(self, name: str, x: Array, train: bool) -> Array:
-        """Return the activation of the normalised map, under the name of the normalisation."""
+    def norm(self, name: str, x: Array, train: bool, *, pool: Pool | None = None) -> Array:
+        """Return the activation of the normalised map, under the name of the normalisation.
+
+        Args:
+            name: name of the normalisation.
+            x: the map.
+            train: passed to the normalisation.
+            pool: windows of a max-pool over the activation; None has none.
+        """
         norm = self.norm_layer(
             scale_init=nn.initializers.ones, dtype=self.dtype, axis_name=self.axis_name, name=name
         )
-        return self.act(norm(x, train))
+        if train and pool is not None and type(norm) is BatchNorm and self.act is nn.relu:
+            # In one operation, which may take the maxima first and normalise those alone.
+            return norm(x, train, relu_pool=pool)
+        x = self.act(norm(x, train))
+        return x if pool is None else max_pool(x, *pool)
 
     def finish(self, x: Array, train: bool) -> Array:
         """Normalise the last convolution's map as `bn1`, activate it and pool it."""
-        x = self.norm("bn1", x, train)
         filtered = self.anti_alias is not None
         stride = 1 if filtered else 2
+        windows = Pool(3, stride, 1) if self.pool == "max" else None
+        x = self.norm("bn1", x, train, pool=windows)
         if self.pool == "average":
             return mean_of_windows(x, 2, 2)
-        if self.pool == "max":
-            x = max_pool(x, window=3, stride=stride, padding=1)
-        elif self.pool == "conv":
+        if self.pool == "conv":
             x = Conv(x.shape[-1], 3, stride, dtype=self.dtype, name="maxpool_0")(x)
         if self.pool is not None and self.anti_alias is not None:
             x = self.anti_alias(stride=2, name="maxpool_1")(x)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from .conv import CpuLowering, conv2d, countable_flops, cpu_lowering, fuse_convolutions
 from .norm import batch_norm_train
-from .pool import max_pool
+from .pool import Pool, max_pool
 
 __all__ = [
     "CpuLowering",
+    "Pool",
     "batch_norm_train",
     "conv2d",
     "countable_flops",

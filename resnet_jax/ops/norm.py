@@ -10,9 +10,11 @@ from jax import lax
 
 from . import linear
 from .conv.geometry import varying, zeros
+from .moments import moments, row
+from .pool import Pool, max_pool
 
 Results = tuple[jax.Array, jax.Array, jax.Array]
-Residuals = tuple[jax.Array, jax.Array, jax.Array, jax.Array]
+Residuals = tuple[jax.Array, jax.Array, jax.Array, jax.Array, jax.Array]
 
 
 def batch_norm_train(
@@ -23,12 +25,18 @@ def batch_norm_train(
     shift: jax.Array | None = None,
     epsilon: float = 1e-5,
     axis_name: str | None = None,
+    relu_pool: Pool | None = None,
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
     """Normalise each channel by the mean and variance of the batch.
 
     Computes `(x - mean) / sqrt(var + epsilon) * scale + bias`. The backward rule reads the
     activations twice: for the two sums it needs, and to write the result. Automatic
     differentiation of the formula would read them several times more.
+
+    With `relu_pool` a ReLU and a max-pool follow. Both normalising and ReLU keep the order of the
+    activations, or a negative scale turns it round; so except on the CPU the largest activation of
+    each window, or the smallest, is taken first, and that one alone is normalised. Where several
+    are equal once they are rounded, the gradient goes to the one that was largest before.
 
     Args:
         x: Activations `[..., channels]`.
@@ -39,6 +47,8 @@ def batch_norm_train(
         epsilon: Added to the variance.
         axis_name: Mapped axis (`jax.pmap`, `jax.shard_map`) that shares the statistics, with one
             reduction forward and one backward. None keeps them to the device.
+        relu_pool: Windows of the max-pool that follows a ReLU, over `[batch, height, width,
+            channels]`; None leaves out both.
 
     Returns:
         The normalised activations, in the dtype of `x`; the mean and the biased variance,
@@ -58,134 +68,167 @@ def batch_norm_train(
     if shift is None:
         shift = jnp.zeros_like(scale)
     shift = lax.stop_gradient(shift)
-    y, mean, var = _normalise(epsilon, axis_name, x, varying(scale, x), varying(bias, x), shift)
+    if relu_pool is None:
+        scale, bias = varying(scale, x), varying(bias, x)
+        y, mean, var = _normalise(epsilon, axis_name, None, x, scale, bias, shift)
+    else:
+        y, mean, var = lax.platform_dependent(
+            x,
+            scale,
+            bias,
+            shift,
+            cpu=partial(pool_last, epsilon, axis_name, relu_pool),
+            default=partial(pool_first, epsilon, axis_name, relu_pool),
+        )
     return y, lax.stop_gradient(mean), lax.stop_gradient(var)
 
 
-def one_pass_moments(x: jax.Array, shift: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Return the mean and the biased variance of each channel from one pass over the activations.
-
-    Computes `d + shift` and `mean((x - shift)²) - d²` with `d = mean(x - shift)`, so that a
-    convolution can form both sums as it writes its output. The variance loses about
-    `1 + d² / variance` roundings.
+def pool_last(
+    epsilon: float,
+    axis_name: str | None,
+    pool: Pool,
+    x: jax.Array,
+    scale: jax.Array,
+    bias: jax.Array,
+    shift: jax.Array,
+) -> Results:
+    """Normalise all activations, apply ReLU, and take the largest of each window.
 
     Args:
-        x: Activations `[..., channels]`.
-        shift: `[channels]`, an estimate of the mean, in the dtype of `x`.
+        epsilon: Added to the variance.
+        axis_name: Mapped axis that shares the statistics, or None.
+        pool: The windows.
+        x: Activations `[batch, height, width, channels]`.
+        scale: `[channels]`.
+        bias: `[channels]`.
+        shift: `[channels]`, an estimate of the mean.
 
     Returns:
-        Two arrays `[channels]`.
-
-    References:
-        Chan, Golub and LeVeque 1983, https://doi.org/10.1080/00031305.1983.10483115 (shifted data)
+        The result `[batch, height', width', channels]`; the mean and the variance, `[channels]`.
     """
-    axes = tuple(range(x.ndim - 1))
-    shifted = x - _row(shift, x)
-    distance, square = shifted.mean(axes), jnp.square(shifted).mean(axes)
-    # Rounding may make the variance of a constant channel negative.
-    return distance + shift, jnp.maximum(square - jnp.square(distance), 0)
+    scale, bias = varying(scale, x), varying(bias, x)
+    y, mean, var = _normalise(epsilon, axis_name, None, x, scale, bias, shift)
+    return max_pool(jax.nn.relu(y), *pool), mean, var
 
 
-def two_pass_moments(x: jax.Array, shift: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Return the same as `one_pass_moments`, with the variance from a second pass.
+def pool_first(
+    epsilon: float,
+    axis_name: str | None,
+    pool: Pool,
+    x: jax.Array,
+    scale: jax.Array,
+    bias: jax.Array,
+    shift: jax.Array,
+) -> Results:
+    """Return the same as `pool_last`, by taking the largest of each window first.
 
-    The variance has few roundings whatever the shift, which is ignored. On the CPU this is as
-    fast as one pass, which XLA does not make of the two sums there.
+    Only those are normalised and need a gradient's sums. On the CPU, where the activations would
+    have to be negated in a pass of their own, it is slower.
     """
-    del shift
-    axes = tuple(range(x.ndim - 1))
-    mean = x.mean(axes)
-    return mean, jnp.square(x - _row(mean, x)).mean(axes)
+    # A negative scale is a positive one of the negated activations, whose order it keeps.
+    sign = jnp.where(lax.stop_gradient(scale) < 0, -1.0, 1.0).astype(scale.dtype)
+    turned = x * row(sign.astype(x.dtype), x)
+    scale, bias = varying(scale * sign, x), varying(bias, x)
+    shift = shift * sign.astype(shift.dtype)
+    y, mean, var = _normalise(epsilon, axis_name, pool, turned, scale, bias, shift)
+    return jax.nn.relu(y), mean * sign.astype(mean.dtype), var
 
 
-@partial(jax.custom_jvp, nondiff_argnums=(0, 1))
+@partial(jax.custom_jvp, nondiff_argnums=(0, 1, 2))
 def _normalise(
     epsilon: float,
     axis_name: str | None,
+    pool: Pool | None,
     x: jax.Array,
     scale: jax.Array,
     bias: jax.Array,
     shift: jax.Array,
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
-    return _forward(epsilon, axis_name, x, scale, bias, shift)[0]
+    return _forward(epsilon, axis_name, pool, x, scale, bias, shift)[0]
 
 
 # Under `jit`, as the tangent and its transpose are, so that layers of one shape are traced once.
-@partial(jax.jit, static_argnums=(0, 1))
+@partial(jax.jit, static_argnums=(0, 1, 2))
 def _forward(
     epsilon: float,
     axis_name: str | None,
+    pool: Pool | None,
     x: jax.Array,
     scale: jax.Array,
     bias: jax.Array,
     shift: jax.Array,
 ) -> tuple[Results, Residuals]:
-    wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
-    shift = shift.astype(wide.dtype)
-    mean, var = lax.platform_dependent(wide, shift, cpu=two_pass_moments, default=one_pass_moments)
-    if axis_name is not None:
-        mean = mean - shift
-        moments = lax.pmean(jnp.stack([mean, var + jnp.square(mean)]), axis_name)
-        # Rounding may make the variance of a constant channel negative.
-        var = jnp.maximum(moments[1] - jnp.square(moments[0]), 0)
-        mean = moments[0] + shift
+    mean, var = moments(x.astype(jnp.promote_types(x.dtype, jnp.float32)), shift, axis_name)
     inverse = lax.rsqrt(var + epsilon)
     # Not `x - mean` again, here or backward: XLA would store the one of the variance and keep it.
     factor = inverse * scale
-    y = wide * _row(factor, x) + _row(bias - mean * factor, x)
-    return (y.astype(x.dtype), mean, var), (x, scale, mean, inverse)
+    kept = x if pool is None else max_pool(x, *pool)
+    y = kept.astype(mean.dtype) * row(factor, x) + row(bias - mean * factor, x)
+    return (y.astype(x.dtype), mean, var), (x, kept, scale, mean, inverse)
 
 
 @_normalise.defjvp
 def _jvp(
     epsilon: float,
     axis_name: str | None,
+    pool: Pool | None,
     primals: tuple[jax.Array, ...],
     tangents: tuple[jax.Array, ...],
 ) -> tuple[Results, Results]:
-    (y, mean, var), residuals = _forward(epsilon, axis_name, *primals)
-    rule = linear.Linear(_tangent, _cotangent, (axis_name,))
+    (y, mean, var), residuals = _forward(epsilon, axis_name, pool, *primals)
+    rule = linear.Linear(_tangent, _cotangent, (axis_name, pool))
     # The shift cancels out.
     (slope,) = linear.apply(rule, residuals, tangents[:3], [y])
     return (y, mean, var), (slope, zeros(mean.shape, mean), zeros(var.shape, var))
 
 
-@partial(jax.jit, static_argnums=0)
+@partial(jax.jit, static_argnums=(0, 1))
 def _tangent(
-    axis_name: str | None, residuals: Residuals, tangents: tuple[jax.Array, jax.Array, jax.Array]
+    axis_name: str | None,
+    pool: Pool | None,
+    residuals: Residuals,
+    tangents: tuple[jax.Array, jax.Array, jax.Array],
 ) -> tuple[jax.Array]:
     """Return the change of the normalised activations, by those of `x`, `scale` and `bias`."""
-    x, scale, mean, inverse = residuals
+    x, kept, scale, mean, inverse = residuals
     change, scale_change, bias_change = (values.astype(mean.dtype) for values in tangents)
     axes = tuple(range(x.ndim - 1))
-    normalised = (x.astype(mean.dtype) - _row(mean, x)) * _row(inverse, x)
-    means = jnp.stack([change.mean(axes), (change * normalised).mean(axes)])
+
+    def normalise(values: jax.Array) -> jax.Array:
+        return (values.astype(mean.dtype) - row(mean, x)) * row(inverse, x)
+
+    means = jnp.stack([change.mean(axes), (change * normalise(x)).mean(axes)])
     if axis_name is not None:
         means = lax.pmean(means, axis_name)
-    change = change - _row(means[0], x) - normalised * _row(means[1], x)
-    y_change = change * _row(scale * inverse, x) + normalised * _row(scale_change, x)
-    return ((y_change + _row(bias_change, x)).astype(x.dtype),)
+    if pool is not None:
+        change = jax.jvp(lambda x: max_pool(x, *pool), (x,), tangents[:1])[1].astype(mean.dtype)
+    normalised = normalise(kept)
+    change = change - row(means[0], x) - normalised * row(means[1], x)
+    y_change = change * row(scale * inverse, x) + normalised * row(scale_change, x)
+    return ((y_change + row(bias_change, x)).astype(x.dtype),)
 
 
-@partial(jax.jit, static_argnums=0)
+@partial(jax.jit, static_argnums=(0, 1))
 def _cotangent(
-    axis_name: str | None, residuals: Residuals, cotangents: tuple[jax.Array]
+    axis_name: str | None,
+    pool: Pool | None,
+    residuals: Residuals,
+    cotangents: tuple[jax.Array],
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
     """Return the gradients for `x`, `scale` and `bias`."""
-    x, scale, mean, inverse = residuals
-    wide = x.astype(mean.dtype)
+    x, kept, scale, mean, inverse = residuals
+    wide, kept = x.astype(mean.dtype), kept.astype(mean.dtype)
     g = cotangents[0].astype(mean.dtype)
     axes = tuple(range(x.ndim - 1))
     bias_grad = g.sum(axes)
-    scale_grad = (g * (wide * _row(inverse, x) - _row(mean * inverse, x))).sum(axes)
+    scale_grad = (g * (kept * row(inverse, x) - row(mean * inverse, x))).sum(axes)
     means = jnp.stack([bias_grad, scale_grad]) / (x.size // x.shape[-1])
     if axis_name is not None:
         means = lax.pmean(means, axis_name)
+    if pool is not None:
+        (spread,) = jax.vjp(lambda x: max_pool(x, *pool), x)[1](cotangents[0])
+        g = spread.astype(mean.dtype)
     factor = scale * inverse
     slope = factor * inverse * means[1]
-    x_grad = g * _row(factor, x) - wide * _row(slope, x) + _row(mean * slope - factor * means[0], x)
+    x_grad = g * row(factor, x) - wide * row(slope, x) + row(mean * slope - factor * means[0], x)
     return x_grad.astype(x.dtype), scale_grad.astype(scale.dtype), bias_grad.astype(scale.dtype)
-
-
-def _row(values: jax.Array, x: jax.Array) -> jax.Array:
-    return values.reshape((1,) * (x.ndim - 1) + values.shape)

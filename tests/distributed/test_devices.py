@@ -41,6 +41,20 @@ def test_eight_devices_as_one(kind, parallel, dtype):
     assert_close(first + losses, result, expected_losses, expected, exact=exact)
 
 
+@pytest.mark.parametrize("parallel", ["jit", "pmap"])
+def test_eight_devices_as_one_with_a_pool_after_the_normalisation(parallel):
+    with jax.enable_x64(True):
+        jobs = (
+            Job(engine, dtype=jnp.float64, stem="imagenet")
+            for engine in (first_devices("jit", 1), first_devices(parallel, 8))
+        )
+        (expected_losses, expected), (losses, result) = (
+            job.train(job.engine.replicate(job.fresh()), range(3)) for job in jobs
+        )
+        result = host(first_devices(parallel, 8).unreplicate(result))
+    assert_close(losses, result, expected_losses, host(expected), exact=True)
+
+
 def test_statistics_of_each_device_alone_are_noticed():
     """The bound of float32 is not too wide for what may go wrong."""
 

@@ -9,7 +9,7 @@ from jax.sharding import AxisType, PartitionSpec
 from rounding import assert_sums_close
 
 from resnet_jax.ops import batch_norm_train
-from resnet_jax.ops.norm import one_pass_moments, two_pass_moments
+from resnet_jax.ops.moments import one_pass_moments, two_pass_moments
 
 AXES = (0, 1, 2)
 
