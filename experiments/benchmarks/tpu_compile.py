@@ -42,7 +42,9 @@ from .flax_side import PlainResNet
 from .harness import exit_code
 
 NETWORKS = ("resnet34", "resnet50", "resnext50_32x4d")
-BUILDS = ("shared statistics", "per-device statistics", "plain Flax")
+BUILDS = ("shared statistics", "bfloat16 reduction", "per-device statistics", "plain Flax")
+"""Ours, ours with gradients that are reduced in bfloat16, ours with BatchNorm per device, and the
+twin."""
 TOPOLOGY = "v5e:2x4"
 SIZE = 110
 CHIPS = (1, 8, 64, 256)
@@ -150,8 +152,13 @@ def compile_step(network: str, build: str, devices: Sequence[Any], images_per_ch
             body, donate_argnums=0, out_shardings=NamedSharding(engine.mesh, PartitionSpec())
         )
     else:
-        sync = build == "shared statistics"
-        step = make_train_step(model, tx, engine=engine, sync_batch_norm=sync)
+        step = make_train_step(
+            model,
+            tx,
+            engine=engine,
+            sync_batch_norm=build != "per-device statistics",
+            reduce_dtype="bfloat16" if build == "bfloat16 reduction" else "float32",
+        )
     compiled = step.lower(state, batch, key).compile()
     costs, sizes = compiled.cost_analysis(), collective_sizes(compiled.as_text())
     return Cost(
