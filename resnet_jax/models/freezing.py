@@ -6,6 +6,7 @@ from functools import partial
 
 from jax import Array
 
+from ..ops import Pool
 from .layers import BatchNorm, GroupNorm
 from .resnet import ResNet
 
@@ -56,9 +57,10 @@ class _FrozenBatchNorm(BatchNorm):
 
     stages: tuple[str, ...] = ()
 
-    def __call__(self, x: Array, train: bool = False) -> Array:
+    def __call__(self, x: Array, train: bool = False, *, relu_pool: Pool | None = None) -> Array:
         """Normalise `[batch, height, width, channels]`."""
-        return super().__call__(x, train and stage_of(self.path[0]) not in self.stages)
+        train = train and stage_of(self.path[0]) not in self.stages
+        return super().__call__(x, train, relu_pool=relu_pool)
 
 
 def freeze_batch_norm(model: ResNet, stages: tuple[str, ...]) -> ResNet:
