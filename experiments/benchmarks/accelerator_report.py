@@ -230,7 +230,10 @@ def _ratio(seconds: float | None, base: float | None) -> str:
 
 def _rate(images: int, seconds: float | None) -> str:
     """Return images a second, if the time is known."""
-    return "" if seconds is None else f"{images / seconds:.0f}"
+    if seconds is None:
+        return ""
+    rate = images / seconds
+    return f"{rate:.0f}" if rate >= 10 else f"{rate:.2f}"
 
 
 def _first_run(found: Result | Failure | None) -> str:
