@@ -41,7 +41,13 @@ def max_pool(x: jax.Array, window: int = 3, stride: int = 2, padding: int = 1) -
 
 
 class Pool(NamedTuple):
-    """Square windows: side, stride, and padding on each side, in pixels."""
+    """Square windows.
+
+    Attributes:
+        window: side of a window, in pixels.
+        stride: pixels from one window to the next.
+        padding: pixels added on each side of the map.
+    """
 
     window: int
     stride: int

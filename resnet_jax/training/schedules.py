@@ -9,6 +9,7 @@ from itertools import pairwise
 from typing import Literal, get_args, get_type_hints
 
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
@@ -117,8 +118,11 @@ def _milestones(values: Iterable[float]) -> tuple[float, ...]:
     """Return the milestones as Python's numbers.
 
     Raises:
+        TypeError: if they are no sequence of numbers.
         ValueError: unless they ascend between 0 and 1.
     """
+    if isinstance(values, str | bytes) or not np.ndim(values):  # type: ignore[arg-type]
+        raise TypeError(f"`milestones` (={values!r}) must be a sequence of numbers")
     milestones = tuple(number("milestones", value) for value in values)
     if not all(a < b for a, b in pairwise((0.0, *milestones, 1.0))):
         raise ValueError(f"`milestones` (={milestones}) must ascend, and lie between 0 and 1")

@@ -116,6 +116,7 @@ def test_the_command(tmp_path):
     assert last.endswith("; go on with the same command and --resume")
 
     process = start_tiny_run(folder, "--resume")
+    assert process.stdout.readline().startswith("Convolutions on the CPU: ")
     assert process.stdout.readline().startswith("Resuming after step ")
     process.stdout.readline()
     process.send_signal(signal.SIGINT)
