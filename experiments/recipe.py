@@ -68,7 +68,7 @@ class Recipe(Job):
     preset: Free[Preset] = "none"
     """Defaults for another purpose: quick trains on digits at 32 px, in minutes on a CPU."""
     recipe: Literal["default", "tutorial"] = "default"
-    """tutorial does everything as the reference does, slips included; the documentation lists them."""
+    """tutorial does everything as the reference does, slips included (see the documentation)."""
     data: DataOptions = field(default_factory=DataOptions)
     photos: PhotoOptions = field(default_factory=PhotoOptions)
 
