@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shlex
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ from resnet_jax.run import CheckpointError, FitResult, Reporter, RunFolder, Sink
 from .figures import Gallery, evaluation_figures, explained_stage, training_figures
 from .progress import working
 from .scores import Scores, make_crop, score
+from .source_options import NONE
 
 
 def evaluate(
@@ -91,6 +92,7 @@ def evaluate(
     stage = explained_stage(model, variables, dataset.test.images, crop)
     report = {
         "weights": weights,
+        "initial_weights": _initial_weights(config),
         "tests_on_valid": tests_on_valid,
         **_report(scores, result, dataset.class_names),
         "best_checkpoint": best,
@@ -119,9 +121,49 @@ def evaluate(
             title=f"{config['variant']} on {dataset.name}",
             figures=gallery.figures,
             mistakes=_mistakes(scores, dataset),
+            files=_files(folder, gallery.figures),
         )
     for line in _where_next(folder):
         reporter.line(line)
+
+
+def _initial_weights(config: Mapping[str, Any]) -> str:
+    """Return what training began with, in words.
+
+    Args:
+        config: the flat options of the run.
+    """
+    weights, seed = config.get("weights", NONE), config["seed"]
+    if weights == NONE:
+        return f"random weights (seed {seed})"
+    last = config["freeze"]
+    frozen = {"none": "", "backbone": ", frozen"}.get(last, f", frozen up to {last}")
+    return f"the weights {weights}{frozen}, and a new head (seed {seed})"
+
+
+def _files(folder: RunFolder, figures: Iterable[str]) -> dict[str, str]:
+    """Return what the files of the run hold, by their paths inside its folder.
+
+    Args:
+        folder: the run folder.
+        figures: names of the figures in it.
+    """
+    held = {
+        folder.report_path: "the numbers of this page",
+        folder.log_path: "loss and learning rate of each step, accuracies and times of each epoch",
+        folder.config_path: "the options",
+        folder.data_path: "class names and pixel statistics",
+        folder.checkpoints.folder: "weights and optimizer of the last two epochs and the best",
+    }
+    for name in figures:
+        path = folder.figure_path(name)
+        held[path.with_name(f"{path.name}.pdf")] = f"the figure {name} for print"
+        held[path.with_name(f"{path.name}.png")] = "the same as an image of 300 dpi"
+    return {
+        path.relative_to(folder.path).as_posix(): text
+        for path, text in held.items()
+        if path.exists()
+    }
 
 
 def _where_next(folder: RunFolder) -> list[str]:

@@ -8,6 +8,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import jinja2
@@ -18,6 +19,7 @@ from PIL import Image
 
 from ..storage import atomic_path, first_line, printable, printable_name, to_plain
 from .figures.svg import inline_svg
+from .page_words import describe_figures, percent
 from .validation import class_indices
 
 if TYPE_CHECKING:
@@ -85,21 +87,27 @@ def write_page(
     title: str,
     figures: Mapping[str, Figure],
     mistakes: Sequence[Mistake],
+    files: Mapping[str, str] = MappingProxyType({}),
 ) -> None:
     """Write a report as an HTML page, completely or not at all.
 
     Names and other text of the report may be anything; nothing in them is markup. A figure that is
     missing, or that cannot be drawn, is named on the page.
 
+    The page needs no other file: the figures are part of it. It can be read light or dark, on
+    paper, and by a screen reader, for which each figure has a sentence.
+
     Args:
         path: path of the page; an existing file is replaced.
         report: the values of the run's `report.json`; without `epoch_seconds` the page does not
-            say what an epoch is made of.
+            say what an epoch is made of, and without `initial_weights` not where training began.
         title: title and heading of the page.
         figures: the figures `loss`, `accuracy`, `learning_rate`, `calibration`,
             `confusion_matrix`, `grad_cam` and `examples`, by name. The page says of one that is
             missing why it was not drawn, if `figures_not_drawn` of the report does.
         mistakes: wrong predictions, shown in this order.
+        files: what other files hold, by their paths relative to the folder of the page, which
+            lists and links them.
 
     Raises:
         ValueError: if JSON cannot hold a value of the report.
@@ -107,6 +115,7 @@ def write_page(
     """
     values = to_plain(report, "report", nan=True)
     missing = dict(values.get("figures_not_drawn", {}))
+    words = describe_figures(values)
 
     def drawn(names: Sequence[str], draw: Callable[[Figure, str], str]) -> dict[str, str | None]:
         """Return figures as HTML by name; None, and a reason in `missing`, where that fails."""
@@ -115,14 +124,19 @@ def write_page(
     text = _ENVIRONMENT.get_template("report.html").render(
         title=title,
         report=values,
-        svg=drawn(("loss", "accuracy", "learning_rate", "calibration"), _svg_element),
+        svg=drawn(
+            ("loss", "accuracy", "learning_rate", "calibration"),
+            lambda figure, name: Markup(inline_svg(figure, name=name, label=words[name])),
+        ),
         png=drawn(
             ("grad_cam", "examples", "confusion_matrix"), lambda figure, _: _figure_uri(figure)
         ),
+        words=words,
         missing=missing,
         part_names=EPOCH_PARTS,
         matrix=_matrix_rows(values),
         mistakes=[(mistake, _image_uri(mistake.image)) for mistake in mistakes],
+        files=files,
     )
     with atomic_path(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
@@ -157,11 +171,6 @@ def _drawn(
         return None
 
 
-def _svg_element(fig: Figure, name: str) -> str:
-    """Draw a figure and return it as an `<svg>` element."""
-    return Markup(inline_svg(fig, name=name))
-
-
 def _uri(data: bytes) -> str:
     """Return a PNG as a data URI."""
     return "data:image/png;base64," + base64.b64encode(data).decode("ascii")
@@ -179,13 +188,6 @@ def _image_uri(image: NDArray[np.uint8]) -> str:
     buffer = io.BytesIO()
     Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image).save(buffer, "PNG")
     return _uri(buffer.getvalue())
-
-
-def _percent(fraction: float | None, digits: int = 2) -> str:
-    """Return a fraction in %, with a space that does not break; a dash for None and NaN."""
-    if fraction is None or not math.isfinite(fraction):
-        return "–"
-    return f"{100 * fraction:.{digits}f}\N{NO-BREAK SPACE}%"
 
 
 def _duration(seconds: float) -> str:
@@ -221,7 +223,7 @@ _ENVIRONMENT = jinja2.Environment(
     lstrip_blocks=True,
 )
 _ENVIRONMENT.filters |= {
-    "percent": _percent,
+    "percent": percent,
     "duration": _duration,
     "sqrt": math.sqrt,
     "name": _name,

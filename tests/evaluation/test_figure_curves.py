@@ -4,7 +4,8 @@ import re
 
 import numpy as np
 import pytest
-from matplotlib.colors import same_color
+from matplotlib.colors import same_color, to_rgb
+from PIL import Image
 
 from resnet_jax.evaluation import plot_accuracy, plot_training_loss
 
@@ -153,6 +154,20 @@ def test_accuracy_limits(lowest, ylim, expected, swap):
     histories = ([80.0, 90.0], [lowest, 85.0])
     axes = plot_accuracy(*(reversed(histories) if swap else histories), ylim=ylim).axes[0]
     assert axes.get_ylim() == expected
+
+
+def test_markers_at_the_upper_limit_are_whole(tmp_path):
+    """Those of an epoch with 100 % reach above the axes."""
+    for ylim, whole in ((None, True), ((60, 100), False)):
+        path = tmp_path / "figure.png"
+        figure = plot_accuracy(None, [90.0, 100.0, 90.0], ylim=ylim)
+        figure.savefig(path)
+        (axes,) = figure.axes
+        color = np.round(np.multiply(255, to_rgb(axes.lines[0].get_color())))
+        with Image.open(path) as image:
+            pixels = np.asarray(image.convert("RGB"))
+        top = round(pixels.shape[0] - axes.get_window_extent().y1)
+        assert (pixels[top - 4] == color).all(1).any() == whole
 
 
 def test_a_run_may_take_no_training_accuracy_or_call_it_otherwise():

@@ -52,10 +52,10 @@ def test_shares_alone_and_below_the_counts():
     ]
 
 
-def test_text_is_white_above_a_half():
+def test_text_is_white_above_a_half_and_grey_in_empty_cells():
     figure = plot_confusion_matrix(MATRIX)
-    colors = [text.get_color() for text in figure.axes[0].texts]
-    assert colors == ["white" if text == "51" else "black" for text in texts(figure)]
+    colors = {text.get_text(): text.get_color() for text in figure.axes[0].texts}
+    assert colors == {"5": "black", "51": "white", "49": "black", "0": "0.45"}
 
 
 def test_a_class_without_examples_has_shares_of_zero():

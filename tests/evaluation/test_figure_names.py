@@ -1,6 +1,7 @@
 """Figures show names as they are: nothing is markup, and none costs a figure."""
 
 import contextlib
+import html
 import io
 import re
 
@@ -67,7 +68,7 @@ def test_any_name_can_be_drawn(drawing, start):
     figure = drawing(*names)
     for kind in ("png", "pdf"):
         figure.savefig(io.BytesIO(), format=kind, dpi=60)
-    inline_svg(figure, name="figure").encode()
+    inline_svg(figure, name="figure", label="").encode()
     longest = 14 if drawing in (examples, explanations) else 26
     for name in names:
         if name.isprintable() and name.strip() and len(name) <= longest:
@@ -131,9 +132,12 @@ def test_a_curve_whose_name_begins_with_an_underscore_is_in_the_legend():
 
 def test_text_of_an_svg_is_not_rewritten():
     name = 'id="x" url(#y) #000000'
-    text = inline_svg(curves(name), name="fig")
+    text = inline_svg(curves(name), name="fig", label=name)
     assert name in re.sub(r"<[^>]*>", "", text).replace("&quot;", '"')
     assert 'id="fig-' in text
+    # Its label neither.
+    (label,) = re.findall(r'<svg role="img" aria-label="([^"]*)"', text)
+    assert html.unescape(label) == name
 
 
 def test_labels_of_logarithmic_axes_need_no_markup():

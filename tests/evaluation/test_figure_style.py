@@ -151,7 +151,7 @@ def draw_all(folder):
     for name, figure in figures.items():
         save_figure(figure, folder / name)
         figure.savefig(folder / f"{name}_plain.png")
-        (folder / f"{name}.svg").write_text(inline_svg(figure, name=name))
+        (folder / f"{name}.svg").write_text(inline_svg(figure, name=name, label=name))
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 

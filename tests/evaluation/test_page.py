@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 from html.parser import HTMLParser
+from urllib.parse import unquote
 
 import numpy as np
 import pytest
@@ -30,6 +31,7 @@ from resnet_jax.evaluation import (
     show_examples,
     write_page,
 )
+from resnet_jax.evaluation.page_words import describe_figures
 
 CHROMIUM = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
@@ -44,10 +46,11 @@ class Undrawable(Figure):
         raise RuntimeError("no glyph\nat all")
 
 
+FILES = {"report.json": "the numbers", "figures/50 % & <b>.pdf": "a figure"}
 EPOCH = {"data": 0.5, "steps": 6.0, "checkpoints": 1.5}
 
 
-def write(path, names, *, mistakes=True, epoch_seconds=EPOCH, **changes):
+def write(path, names, *, mistakes=True, epoch_seconds=EPOCH, report=None, **changes):
     """A page of a run that was not; digits stand for its images."""
     count = len(names)
     generator = np.random.default_rng(0)
@@ -63,8 +66,10 @@ def write(path, names, *, mistakes=True, epoch_seconds=EPOCH, **changes):
     train, valid = 60 + 3.6 * epochs, 60 + 3.2 * epochs
     losses = 2 * np.exp(-np.arange(200) / 50) + 0.2 * generator.random(200)
     maps = generator.random((4, 8, 8))
+    changed = report or {}
     report = {
         "weights": "last epoch (10)",
+        "initial_weights": f"the weights {AWKWARD}",
         "tests_on_valid": False,
         "image_sizes": None,
         "best_checkpoint": {
@@ -88,6 +93,7 @@ def write(path, names, *, mistakes=True, epoch_seconds=EPOCH, **changes):
         "epoch_seconds": epoch_seconds,
         "environment": environment(),
         "config": {"variant": "resnet34", "dataset": AWKWARD, "archive": None, "lr": 0.1},
+        **changed,
     }
     write_page(
         path,
@@ -117,6 +123,7 @@ def write(path, names, *, mistakes=True, epoch_seconds=EPOCH, **changes):
             )
             for index in most_confident_mistakes(labels, probabilities) * mistakes
         ],
+        files=FILES,
     )
     return report
 
@@ -157,8 +164,12 @@ def test_nothing_is_fetched_and_nothing_runs(page, read):
         for name, value in attributes.items()
         if name in ("src", "href", "xlink:href", "srcset", "action", "data")
     ]
-    assert addresses
-    assert all(address.startswith(("data:", "#")) for address in addresses), addresses
+    links = {attributes["href"] for attributes in read.of("a")}
+    assert set(addresses) >= links
+    # The links to other files are followed by the reader alone.
+    fetched = [address for address in addresses if address not in links]
+    assert fetched
+    assert all(address.startswith(("data:", "#")) for address in fetched), fetched
     text = page[0].read_text(encoding="utf-8")
     assert "@import" not in text
     assert all(target.startswith("#") for target in re.findall(r"url\(\s*['\"]?([^)]*)", text))
@@ -193,7 +204,17 @@ def test_the_page_says_whose_accuracies_it_shows(page):
     assert "<dt>Test accuracy, last epoch (10)</dt>" in text
     assert "<dt>Test accuracy, best epoch (9)</dt><dd>87.50\N{NO-BREAK SPACE}%</dd>" in text
     assert "<dt>Validation accuracy, best epoch (9)</dt>" in text
-    assert "weights of the last epoch (10)" in text
+    assert "weights of the last epoch (10)," in text
+
+
+def test_the_page_says_where_the_weights_are_from(page, tmp_path):
+    text = html.unescape(page[0].read_text(encoding="utf-8"))
+    assert f"Training began with the weights {AWKWARD}. " in text
+    path = tmp_path / "report.html"
+    write(path, tuple("0123456789"), report={"initial_weights": None, "config": {"ema_decay": 0.9}})
+    text = path.read_text(encoding="utf-8")
+    assert "Training began with" not in text
+    assert "weights of the last epoch (10), averaged over the steps with decay 0.9, except" in text
 
 
 @pytest.mark.parametrize("name", ["loss", "calibration", "grad_cam", "examples"])
@@ -209,8 +230,12 @@ def test_a_figure_that_cannot_be_drawn_is_named(name, tmp_path):
 def test_ids_are_distinct_and_links_lead_somewhere(read):
     ids = [attributes["id"] for _, attributes in read.elements if "id" in attributes]
     assert len(ids) == len(set(ids))
-    for attributes in read.of("a"):
-        assert attributes["href"][1:] in ids
+    links = [attributes["href"] for attributes in read.of("a")]
+    for link in links[: -len(FILES)]:
+        assert link[0] == "#"
+        assert link[1:] in ids
+    assert list(map(unquote, links[-len(FILES) :])) == list(FILES)
+    assert {"files", "training", "calibration"} <= set(ids)
     for attributes in read.of("section"):
         assert attributes["aria-labelledby"] in ids
 
@@ -218,11 +243,63 @@ def test_ids_are_distinct_and_links_lead_somewhere(read):
 def test_pictures_have_words(read):
     assert len(read.of("img")) > 2
     assert all(attributes["alt"] for attributes in read.of("img"))
-    assert len(read.of("svg")) == 4
-    assert all(attributes["aria-hidden"] == "true" for attributes in read.of("svg"))
+    labels = [attributes["aria-label"] for attributes in read.of("svg")]
+    assert all(attributes["role"] == "img" for attributes in read.of("svg"))
+    assert labels == [
+        "Lines of the training loss over 10 epochs: each minibatch, and the running average.",
+        "Lines of the accuracy over 10 epochs: validation from 63.20\N{NO-BREAK SPACE}% to "
+        "92.00\N{NO-BREAK SPACE}%, training from 63.60\N{NO-BREAK SPACE}% to "
+        "96.00\N{NO-BREAK SPACE}%.",
+        "Line of the learning rate over 10 epochs: 0.1 in the first, 0.01 in the last.",
+        labels[3],
+    ]
+    assert "calibration error is" in labels[3]
     assert len(read.of("figcaption")) == len(read.of("figure"))
     assert len(read.of("caption")) == len(read.of("table"))
     assert all(attributes.get("scope") in ("row", "col") for attributes in read.of("th"))
+
+
+def test_a_screen_reader_finds_its_way(read):
+    """A language, one heading of the first level, and landmarks with names."""
+    assert [attributes["lang"] for attributes in read.of("html")] == ["en"]
+    assert [len(read.of(tag)) for tag in ("h1", "header", "main", "nav")] == [1, 1, 1, 1]
+    for attributes in read.of("nav"):
+        assert attributes["aria-label"]
+    assert len(read.of("section")) == len(read.of("h2")) == 8
+    # What scrolls can be reached by the keyboard.
+    for attributes in read.of("div"):
+        if attributes.get("class") == "scroll":
+            assert attributes["role"] == "region"
+            assert attributes["aria-label"]
+            assert attributes["tabindex"] == "0"
+
+
+@pytest.mark.parametrize(
+    ("valid", "told"),
+    [
+        ([0.5], "over 1 epoch: validation 50.00\N{NO-BREAK SPACE}%"),
+        (
+            [0.25, 0.75, 0.5],
+            "over 3 epochs: validation from 25.00\N{NO-BREAK SPACE}% to 50.00\N{NO-BREAK SPACE}%, "
+            "at best 75.00\N{NO-BREAK SPACE}% in epoch 2",
+        ),
+        (
+            [None, 0.5, None],
+            "over 3 epochs: validation from – to –, at best 50.00\N{NO-BREAK SPACE}% in epoch 2",
+        ),
+        ([None, None], "over 2 epochs: validation from – to –"),
+    ],
+)
+def test_accuracies_in_words(valid, told):
+    report = {
+        "valid_accuracy": valid,
+        "confusion_matrix": [[3, 1], [0, 2]],
+        "learning_rates": [0.1],
+        "ece": None,
+    }
+    words = describe_figures(report)
+    assert words["accuracy"] == f"Lines of the accuracy {told}."
+    assert "5 of 6 test images are on the diagonal" in words["confusion_matrix"]
 
 
 def test_numbers_are_the_reports(page):
@@ -255,7 +332,7 @@ def test_many_classes_and_no_mistakes(tmp_path):
     write(path, [f"class {number}" for number in range(31)], mistakes=False)
     text = path.read_text(encoding="utf-8")
     assert 'class="matrix"' not in text
-    assert 'alt="Confusion matrix' in text
+    assert 'alt="Confusion matrix of 31 classes: ' in text
     assert "every test image was classified correctly" in text
 
 
@@ -267,11 +344,8 @@ def test_mistakes_by_confidence():
     assert most_confident_mistakes([1, 0], probabilities[:2]).tolist() == []
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: apt-get install chromium")
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_a_browser_renders_it(page, tmp_path, scheme):
-    """No message on the console, no request beyond the file, and a picture with content."""
-    log, picture = tmp_path / "net.json", tmp_path / "page.png"
+def browse(address, folder, *options):
+    """Let Chromium open a page, without a network; return what it says."""
     process = subprocess.run(
         [
             CHROMIUM,
@@ -282,13 +356,9 @@ def test_a_browser_renders_it(page, tmp_path, scheme):
             "--disable-component-update",
             "--no-first-run",
             "--host-resolver-rules=MAP * ~NOTFOUND",
-            f"--user-data-dir={tmp_path / 'profile'}",
-            f"--blink-settings=preferredColorScheme={['dark', 'light'].index(scheme)}",
-            "--enable-logging=stderr",
-            f"--log-net-log={log}",
-            f"--screenshot={picture}",
-            "--window-size=1200,3000",
-            page[0].as_uri(),
+            f"--user-data-dir={folder / 'profile'}",
+            *options,
+            address,
         ],
         capture_output=True,
         text=True,
@@ -296,7 +366,29 @@ def test_a_browser_renders_it(page, tmp_path, scheme):
         check=False,
     )
     assert process.returncode == 0, process.stderr
-    assert "CONSOLE" not in process.stderr
+    return process.stderr
+
+
+needs_browser = pytest.mark.skipif(
+    CHROMIUM is None, reason="no Chromium here: apt-get install chromium"
+)
+
+
+@needs_browser
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_browser_renders_it(page, tmp_path, scheme):
+    """No message on the console, no request beyond the file, and a picture with content."""
+    log, picture = tmp_path / "net.json", tmp_path / "page.png"
+    said = browse(
+        page[0].as_uri(),
+        tmp_path,
+        f"--blink-settings=preferredColorScheme={['dark', 'light'].index(scheme)}",
+        "--enable-logging=stderr",
+        f"--log-net-log={log}",
+        f"--screenshot={picture}",
+        "--window-size=1200,3000",
+    )
+    assert "CONSOLE" not in said
     records = json.loads(log.read_text())
     kind = records["constants"]["logEventTypes"]["URL_REQUEST_START_JOB"]
     requests = [

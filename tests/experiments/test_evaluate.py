@@ -83,7 +83,9 @@ def init_state(seed, step):
     return TrainState(step=np.int32(step), params=params, batch_stats={}, opt_state=())
 
 
-def evaluate_two(folder, *, model=None, dataset=None, sinks=(), best_step=4, state=None):
+def evaluate_two(
+    folder, *, model=None, dataset=None, sinks=(), best_step=4, state=None, config=None
+):
     """Evaluate the state after step 4; return what was printed."""
     log = JsonLines(folder.log_path)
     for step, loss in enumerate(LOSSES, start=1):
@@ -109,7 +111,7 @@ def evaluate_two(folder, *, model=None, dataset=None, sinks=(), best_step=4, sta
         transform=Transform(source=(8, 8), resize=8, crop=8, mean=(0.3,), std=(0.4,)),
         random_seed=None,
         batch_size=40,
-        config={"variant": "two", "lr": 0.1, "train_accuracy": "full"},
+        config={"variant": "two", "seed": 7, "train_accuracy": "full", **(config or {})},
         sinks=SinkGroup([log, *sinks]),
         reporter=Reporter(Console(file=output, soft_wrap=True)),
     )
@@ -172,6 +174,36 @@ def test_figures_and_page(run):
     assert "<title>two on digits</title>" in text
     # That of the second stage are of two by two places.
     assert "Grad-CAM of layer1," in text
+
+
+def test_the_page_links_the_files_of_the_run(run):
+    path = run[0].path
+    linked = re.findall(r'<a href="([^"#]+)">', (path / "report.html").read_text(encoding="utf-8"))
+    assert set(linked) == {
+        "report.json",
+        "metrics.jsonl",
+        *(f"figures/{name}.{kind}" for name in (*FIGURES, "grad_cam") for kind in ("pdf", "png")),
+    }
+    assert all((path / link).is_file() for link in linked)
+
+
+@pytest.mark.parametrize(
+    ("config", "told"),
+    [
+        ({}, "random weights (seed 7)"),
+        ({"weights": "a/b", "freeze": "none"}, "the weights a/b, and a new head (seed 7)"),
+        (
+            {"weights": "a/b", "freeze": "layer2"},
+            "the weights a/b, frozen up to layer2, and a new head (seed 7)",
+        ),
+    ],
+)
+def test_the_report_says_what_training_began_with(config, told, tmp_path):
+    folder = RunFolder(tmp_path)
+    # A network that Grad-CAM cannot explain, so that less is drawn.
+    evaluate_two(folder, model=NoStages(), config=config)
+    assert folder.read_report()["initial_weights"] == told
+    assert f"Training began with {told}. " in folder.page_path.read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("ema", [False, True])

@@ -192,6 +192,8 @@ def plot_accuracy(
             f"`train_accuracy` ({len(train)} epochs) and `valid_accuracy` ({len(valid)} epochs) "
             "must have the same length"
         )
+    # Without limits of the caller every value is inside, and markers at 100 % are shown whole.
+    clip = ylim is not None
     if ylim is None:
         lowest = min(train.min(), valid.min())
         ylim = (min(_REFERENCE_YLIM[0], 10 * math.floor(lowest / 10)), _REFERENCE_YLIM[1])
@@ -211,6 +213,7 @@ def plot_accuracy(
             linewidth=1.2,
             marker="o" if marked else None,
             markersize=3,
+            clip_on=clip,
             label=train_label,
         )
     axes.plot(
@@ -221,6 +224,7 @@ def plot_accuracy(
         linestyle=(0, (4, 1.5)),
         marker="s" if marked else None,
         markersize=3,
+        clip_on=clip,
         label="Validation",
     )
     axes.set_ylim(*ylim)

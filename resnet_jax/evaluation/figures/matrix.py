@@ -36,8 +36,8 @@ def plot_confusion_matrix(
     The colour of a cell shows its share of the true class (its row), so that large and small
     classes can be compared. Colours follow the square root of the share: confusions of a few
     per cent are visible, and black text (up to a share of 0.5) and white text (above) are both
-    legible. A class without examples has shares of 0. Above 30 classes, cells with a count of 0
-    have no text.
+    legible. A class without examples has shares of 0. The text of cells with a count of 0 is
+    grey; above 30 classes, they have none.
 
     Args:
         matrix: counts `[classes, classes]` from `confusion_matrix`.
@@ -102,7 +102,7 @@ def plot_confusion_matrix(
             ha="center",
             va="center",
             fontsize=font_size,
-            color="white" if shares[row, column] > 0.5 else "black",
+            color=_text_color(shares[row, column]),
             clip_on=True,
         ).set_in_layout(False)
 
@@ -137,6 +137,11 @@ def plot_confusion_matrix(
         bar.set_label("Share of the true class", fontsize=FONT_SIZE)
         bar.outline.set_linewidth(0.6)
     return fig
+
+
+def _text_color(share: float) -> str:
+    """Return the colour of a cell's text; that of an empty cell recedes."""
+    return "white" if share > 0.5 else "black" if share else "0.45"
 
 
 def _share(share: float, below_count: bool) -> str:

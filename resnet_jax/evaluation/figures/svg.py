@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import io
 import re
 
@@ -14,16 +15,17 @@ from .style import style_of
 _THEME = {"#000000": "--ink", "#ffffff": "--paper", "#e0e0e0": "--rule"}
 
 
-def inline_svg(fig: Figure, *, name: str) -> str:
+def inline_svg(fig: Figure, *, name: str, label: str) -> str:
     """Return a figure as an `<svg>` element for an HTML page.
 
     Black, white and the grey of the grid become `var(--ink)`, `var(--paper)` and `var(--rule)`,
     with the original colours as fallbacks, so that a page can show the figure light or dark. Text
-    stays text. The element is hidden from screen readers, so the page must describe it in words.
+    stays text. For screen readers the element is one picture, of which they read the label.
 
     Args:
         fig: the figure.
         name: prefix of the ids, which distinguishes them from those of other figures on the page.
+        label: what the figure shows, in words; any text, of which nothing is markup.
     """
     buffer = io.StringIO()
     with style_of(fig), rc_context({"svg.fonttype": "none", "svg.hashsalt": name}):
@@ -38,7 +40,8 @@ def inline_svg(fig: Figure, *, name: str) -> str:
     # Tags alone; text between them may look like an attribute or a colour.
     text = re.sub(r"<[^>]*>", lambda tag: _in_page(tag[0], name), text)
     # Matplotlib does not write the default fill, which is black.
-    return text.replace("<svg ", f'<svg aria-hidden="true" fill="var(--ink, {"#000000"})" ', 1)
+    words = f'role="img" aria-label="{html.escape(label)}"'
+    return text.replace("<svg ", f'<svg {words} fill="var(--ink, #000000)" ', 1)
 
 
 def _in_page(tag: str, name: str) -> str:
