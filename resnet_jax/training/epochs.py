@@ -24,6 +24,7 @@ from .engine import Engine, Parallel, choose_engine
 from .eval_steps import Totals, eval_step
 from .losses import LossFunction, cross_entropy
 from .preparation import Prepare, as_is
+from .reductions import ReduceDtype, check_reduce_dtype
 from .schedules import Schedule
 from .state import TrainState
 from .steps import train_step
@@ -111,6 +112,7 @@ def make_train_epoch(
     accumulate_steps: int = 1,
     count_correct: bool = False,
     sync_batch_norm: bool = True,
+    reduce_dtype: ReduceDtype = "float32",
 ) -> Callable[..., tuple[TrainState, dict[str, Array]]]:
     """Compile `train_epoch` for all devices or an engine's; the state's buffers are donated.
 
@@ -127,6 +129,7 @@ def make_train_epoch(
         accumulate_steps: number of micro-batches; see `train_step`.
         count_correct: also count the examples that are classified rightly; see `train_step`.
         sync_batch_norm: False leaves BatchNorm's statistics per device.
+        reduce_dtype: how devices sum their gradients; see `make_train_step`.
 
     Returns:
         `epoch(state, examples, keys) -> (state, metrics)`, for a state of `engine.replicate`,
@@ -135,7 +138,7 @@ def make_train_epoch(
 
     Raises:
         ValueError: if `parallel` is unknown or given beside an engine, the devices cannot share a
-            batch evenly, or `ema_decay` is out of range.
+            batch evenly, `ema_decay` is out of range, or `reduce_dtype` is unknown.
 
     >>> tx = optax.inject_hyperparams(optax.sgd)(learning_rate=0.1)
     >>> epoch = make_train_epoch(nn.Dense(10), tx, batch_size=64)
@@ -143,6 +146,7 @@ def make_train_epoch(
     engine = choose_engine(engine, parallel)
     engine.check_batch_size(batch_size, accumulate_steps)
     check_decay(ema_decay)
+    check_reduce_dtype(reduce_dtype)
     step = partial(
         train_step,
         model=engine.bind(model, sync_batch_norm=sync_batch_norm),
@@ -154,6 +158,7 @@ def make_train_epoch(
         accumulate_steps=accumulate_steps,
         count_correct=count_correct,
         axis_name=engine.mapped_axis,
+        reduce_dtype=reduce_dtype,
     )
     return engine.compile_train(
         partial(train_epoch, step=step, batch_size=batch_size, axis_name=engine.mapped_axis)

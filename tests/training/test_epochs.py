@@ -1,5 +1,7 @@
 """Whole epochs in one program: the numbers of the loop over steps, in one compilation."""
 
+from inspect import signature
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -97,6 +99,29 @@ def test_devices_do_not_change_the_numbers(task, images, stepwise, parallel, cou
     np.testing.assert_allclose(metrics["loss"], stepwise[0]["loss"], rtol=1e-4)
     for one, many in zip(jax.tree.leaves(stepwise[1]), jax.tree.leaves(state), strict=True):
         np.testing.assert_allclose(many, one, rtol=1e-4, atol=1e-5)
+
+
+def test_an_epoch_takes_every_option_of_a_step():
+    of_step, of_epoch = (signature(make).parameters for make in (make_train_step, make_train_epoch))
+    assert {name: of_epoch.get(name) for name in of_step} == dict(of_step)
+
+
+@pytest.mark.parametrize("parallel", ["jit", "pmap"])
+def test_gradients_are_summed_in_bfloat16(task, images, stepwise, parallel):
+    """They are rounded by more than another order of sums, but by no more than bfloat16 has."""
+    engine = engine_of(parallel, 4)
+    metrics, state = by_epochs(task, Small(), images, engine, reduce_dtype="bfloat16")
+    assert metrics["loss"][0] == pytest.approx(stepwise[0]["loss"][0], rel=1e-5)
+    np.testing.assert_allclose(metrics["loss"], stepwise[0]["loss"], rtol=2e-2)
+    rounded = np.abs(metrics["loss"] / stepwise[0]["loss"] - 1).max()
+    assert rounded > 1e-5
+    assert {leaf.dtype for leaf in jax.tree.leaves(state.params)} == {jnp.float32.dtype}
+
+
+def test_an_unknown_dtype_of_the_sum_is_refused():
+    tx, _ = start(Small(), engine_of())
+    with pytest.raises(ValueError, match=r"`reduce_dtype` \(='float16'\) must be 'float32' or 'bf"):
+        make_train_epoch(Small(), tx, batch_size=BATCH, reduce_dtype="float16")
 
 
 def test_a_network_of_convolutions_learns_the_same(task, images):
