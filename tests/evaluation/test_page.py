@@ -1,10 +1,12 @@
 """The report as a page: complete, self-contained, escaped, and rendered by a real browser."""
 
+import contextlib
 import html
 import json
 import re
 import shutil
 import subprocess
+import zlib
 from html.parser import HTMLParser
 from urllib.parse import unquote
 
@@ -345,7 +347,7 @@ def test_mistakes_by_confidence():
 
 
 def browse(address, folder, *options):
-    """Let Chromium open a page, without a network; return what it says."""
+    """Let Chromium open a page, without a network."""
     process = subprocess.run(
         [
             CHROMIUM,
@@ -366,7 +368,7 @@ def browse(address, folder, *options):
         check=False,
     )
     assert process.returncode == 0, process.stderr
-    return process.stderr
+    return process
 
 
 needs_browser = pytest.mark.skipif(
@@ -379,7 +381,7 @@ needs_browser = pytest.mark.skipif(
 def test_a_browser_renders_it(page, tmp_path, scheme):
     """No message on the console, no request beyond the file, and a picture with content."""
     log, picture = tmp_path / "net.json", tmp_path / "page.png"
-    said = browse(
+    browsed = browse(
         page[0].as_uri(),
         tmp_path,
         f"--blink-settings=preferredColorScheme={['dark', 'light'].index(scheme)}",
@@ -388,7 +390,7 @@ def test_a_browser_renders_it(page, tmp_path, scheme):
         f"--screenshot={picture}",
         "--window-size=1200,3000",
     )
-    assert "CONSOLE" not in said
+    assert "CONSOLE" not in browsed.stderr
     records = json.loads(log.read_text())
     kind = records["constants"]["logEventTypes"]["URL_REQUEST_START_JOB"]
     requests = [
@@ -405,3 +407,46 @@ def test_a_browser_renders_it(page, tmp_path, scheme):
     # The margin is paper: white or nearly black; and there is ink of many shades.
     assert (pixels[:, 2] > 240).all() if scheme == "light" else (pixels[:, 2] < 40).all()
     assert len(np.unique(pixels)) > 100
+
+
+def colors(pdf):
+    """The colours, as hexadecimal numbers, that areas of a PDF are filled with."""
+    found = set()
+    for stream in re.findall(rb"stream\r?\n(.*?)endstream", pdf, re.DOTALL):
+        with contextlib.suppress(zlib.error):
+            text = zlib.decompress(stream)
+            found.update(re.findall(rb"([\d.]+) ([\d.]+) ([\d.]+) rg\b", text))
+    return {"#" + bytes(round(255 * float(one)) for one in color).hex() for color in found}
+
+
+@needs_browser
+def test_it_is_printed_in_light_colours_whatever_the_screen_shows(page, tmp_path):
+    """With the backgrounds, without which white numbers would be lost."""
+    path = tmp_path / "page.pdf"
+    dark = "--blink-settings=preferredColorScheme=0"
+    browse(page[0].as_uri(), tmp_path, dark, f"--print-to-pdf={path}")
+    printed = colors(path.read_bytes())
+    assert {"#005a8c", "#f4f5f7"} <= printed
+    assert not {"#15171a", "#1274ae", "#1d5578", "#1f2227"} & printed
+
+
+MEASURE = """<iframe src="PAGE" width="390" height="2000"></iframe><pre></pre><script>
+document.querySelector("iframe").onload = (event) => {
+  const page = event.target.contentDocument;
+  const heights = [...page.querySelectorAll("tbody th")].map((cell) => cell.offsetHeight);
+  document.querySelector("pre").textContent =
+    `${page.documentElement.scrollWidth} ${Math.max(...heights)}`;
+};
+</script>"""
+
+
+@needs_browser
+def test_it_fits_a_phone(page, tmp_path):
+    """Tables scroll inside the page, and their headers are not broken into letters."""
+    frame = tmp_path / "frame.html"
+    frame.write_text(MEASURE.replace("PAGE", page[0].as_uri()), encoding="utf-8")
+    options = "--allow-file-access-from-files", "--virtual-time-budget=5000", "--dump-dom"
+    read = browse(frame.as_uri(), tmp_path, *options).stdout
+    width, tallest = map(int, re.findall(r"<pre>(\d+) (\d+)</pre>", read)[0])
+    assert width <= 390
+    assert tallest < 100  # pixels: up to three lines
