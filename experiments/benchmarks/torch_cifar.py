@@ -61,17 +61,23 @@ class CifarResNet(nn.Module):
 class Batches:
     """Batches of images, normalised; in training in a new order, shifted and mirrored.
 
+    Chance is drawn on the CPU, so that it is the same on every device.
+
     Args:
         arrays: uint8 `[images, height, width, 3]` and their labels.
         dataset: its mean and deviation.
         size: images of a batch.
+        device: where the images are, and where a batch is made.
     """
 
-    def __init__(self, arrays: Arrays, dataset: Dataset, size: int) -> None:
-        self._images = torch.from_numpy(np.ascontiguousarray(arrays.images)).permute(0, 3, 1, 2)
-        self._labels = torch.from_numpy(np.asarray(arrays.labels, np.int64))
+    def __init__(
+        self, arrays: Arrays, dataset: Dataset, size: int, device: torch.device | str = "cpu"
+    ) -> None:
+        images = torch.from_numpy(np.array(arrays.images)).permute(0, 3, 1, 2)
+        self._images = images.to(device)
+        self._labels = torch.from_numpy(np.asarray(arrays.labels, np.int64)).to(device)
         self._mean, self._std = (
-            255 * torch.tensor(values, dtype=torch.float32).reshape(1, -1, 1, 1)
+            255 * torch.tensor(values, dtype=torch.float32, device=device).reshape(1, -1, 1, 1)
             for values in (dataset.mean, dataset.std)
         )
         self._size = size
@@ -86,10 +92,10 @@ class Batches:
 
     def train(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield the full batches of an epoch."""
-        order = torch.randperm(len(self))
+        order = torch.randperm(len(self)).to(self._labels.device)
         for step in range(self.steps):
             chosen = order[step * self._size : (step + 1) * self._size]
-            images = torch.stack([_shift_and_mirror(image) for image in self._images[chosen]])
+            images = shift_and_mirror(self._images[chosen])
             yield self._normalise(images), self._labels[chosen]
 
     def test(self) -> Iterator[tuple[Tensor, Tensor]]:
@@ -102,10 +108,26 @@ class Batches:
         return (images.float() - self._mean) / self._std
 
 
-def _shift_and_mirror(image: Tensor, padding: int = 4) -> Tensor:
-    """Cut an image out of its black-padded copy at random, and mirror every other one."""
-    _, height, width = image.shape
-    padded = functional.pad(image, (padding,) * 4)
-    top, left, mirrored = (int(torch.randint(n, ())) for n in (*(2 * padding + 1,) * 2, 2))
-    cut = padded[:, top : top + height, left : left + width]
-    return cut.flip(2) if mirrored else cut
+def shift_and_mirror(images: Tensor, padding: int = 4) -> Tensor:
+    """Cut each image out of its black-padded copy at random, and mirror every other one.
+
+    Args:
+        images: `[batch, channels, height, width]`.
+        padding: pixels of black on each side.
+
+    Returns:
+        Images of the same shape.
+    """
+    count, channels, height, width = images.shape
+    tops, lefts = torch.randint(2 * padding + 1, (2, count, 1))
+    rows, columns = tops + torch.arange(height), lefts + torch.arange(width)
+    mirrored = torch.randint(2, (count, 1)) == 1
+    columns = torch.where(mirrored, columns.flip(1), columns)
+    rows, columns = rows.to(images.device), columns.to(images.device)
+    padded = functional.pad(images, (padding,) * 4)
+    return padded[
+        torch.arange(count, device=images.device)[:, None, None, None],
+        torch.arange(channels, device=images.device)[None, :, None, None],
+        rows[:, None, :, None],
+        columns[:, None, None, :],
+    ]

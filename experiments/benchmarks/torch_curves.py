@@ -19,6 +19,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import jax
 import torch
 from torch import nn
 from torch.nn import functional
@@ -128,7 +129,8 @@ def _train(
     test: Any = dataset.test
     torch.manual_seed(job.training.seed)
     options, epochs = job.optimizer, job.training.epochs
-    network = CifarResNet(BLOCKS[job.model.variant], len(dataset.class_names))
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    network = CifarResNet(BLOCKS[job.model.variant], len(dataset.class_names)).to(device)
     kernels = [value for value in network.parameters() if value.ndim > 1]
     others = [value for value in network.parameters() if value.ndim == 1]
     optimizer = torch.optim.SGD(
@@ -144,8 +146,8 @@ def _train(
         [round(share * epochs) for share in job.schedule.milestones],
         gamma=job.schedule.gamma,
     )
-    batches = Batches(train, dataset, job.training.batch_size)
-    valid_batches = Batches(valid, dataset, job.evaluation.eval_batch_size)
+    batches = Batches(train, dataset, job.training.batch_size, device)
+    valid_batches = Batches(valid, dataset, job.evaluation.eval_batch_size, device)
     log, start, step, best = JsonLines(folder.log_path), time.perf_counter(), 0, -1.0
     log.begin(RunStart(folder.name, folder.run_id))
     history: list[float] = []
@@ -182,7 +184,7 @@ def _train(
     seconds = time.perf_counter() - start
     with atomic_path(folder.path / "weights.pt") as temporary:
         torch.save(network.state_dict(), temporary)
-    test_batches = Batches(test, dataset, job.evaluation.eval_batch_size)
+    test_batches = Batches(test, dataset, job.evaluation.eval_batch_size, device)
     last = accuracy(network, test_batches)
     network.load_state_dict(best_weights)
     chosen = accuracy(network, test_batches)
@@ -202,13 +204,20 @@ def _train(
         "best_valid_accuracy": best,
         "training_seconds": seconds,
         "images_per_second": step * job.training.batch_size / seconds,
-        "environment": {"torch": torch.__version__},
+        "environment": {"torch": torch.__version__, "device": _name(device)},
         "config": flatten(job),
     }
 
 
+def _name(device: torch.device) -> str:
+    """Return the name of a device."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
+    # JAX draws the split alone, and is not to take memory of torch's GPU.
+    jax.config.update("jax_platforms", "cpu")
 
     def work() -> int:
         train(parse(DEFAULTS, argv, description=__doc__ or ""))

@@ -10,7 +10,7 @@ from PIL import Image
 
 from experiments import compare
 from experiments.benchmarks import torch_curves
-from experiments.benchmarks.torch_cifar import Batches, CifarResNet
+from experiments.benchmarks.torch_cifar import Batches, CifarResNet, shift_and_mirror
 from resnet_jax import create_model
 from resnet_jax.data import Arrays, load_dataset
 from resnet_jax.models import VARIANTS, from_torch
@@ -113,3 +113,15 @@ def test_what_it_does_not_honour(options, message, tmp_path, capsys):
     assert torch_curves.main(["--epochs", "4", *options.split(), "--run-dir", "run"]) == 2
     assert message in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
+
+
+def test_an_image_is_one_of_its_cuts():
+    torch.manual_seed(0)
+    images = torch.arange(6 * 3 * 4 * 5, dtype=torch.float32).reshape(6, 3, 4, 5)
+    found = shift_and_mirror(images, padding=2)
+    padded = torch.nn.functional.pad(images, (2, 2, 2, 2))
+    for image, source in zip(found, padded, strict=True):
+        cuts = [source[:, y : y + 4, x : x + 5] for y in range(5) for x in range(5)]
+        assert any(torch.equal(image, cut) for cut in (*cuts, *(cut.flip(2) for cut in cuts)))
+    # Each is shifted by its own.
+    assert len({tuple((image != 0).sum((1, 2)).tolist()) for image in found}) > 1
