@@ -1,23 +1,28 @@
 """Time to the initial weights and to the end of the first training step, with and without a cache.
 
     python -m experiments.benchmarks.compile_time --networks resnet50
+    RESNET_JAX_ONEDNN=0 python -m experiments.benchmarks.compile_time --networks resnet50
 
 Each row is measured in a process of its own, with the libraries imported: compilation and
 initialisation of the weights, then compilation and the first step, with a batch of 32 images of 110
-pixels in float32. The cache is JAX's persistent one, in a temporary folder; it keeps no program
-that calls oneDNN (see `resnet_jax.ops.cpu_lowering`), so set `RESNET_JAX_ONEDNN=0` to measure one
-that keeps the step.
+pixels in float32. The cache is JAX's persistent one, in a temporary folder. It cannot keep the step
+where convolutions call oneDNN (see `resnet_jax.ops.cpu_lowering`), as they do by default where they
+can: there a warm cache saves the compilation of the other programs alone. The second command
+measures a start without oneDNN, whose step is kept. On a shared machine the processor seconds, of
+all threads together, are steadier than the seconds.
 """
 
 from __future__ import annotations
 
-import argparse
 import os
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from resnet_jax.ops import cpu_lowering
+
+from .command_line import CommandLine
 from .harness import Summary, Worker, describe_machine, exit_code, new_file, print_table, save
 
 NETWORKS = ("resnet34", "resnet50", "resnext50_32x4d")
@@ -31,7 +36,7 @@ def first_jobs(
     """Return the two jobs, to be run once each and in this order."""
     import jax
 
-    from .train_step import our_jobs
+    from .jax_bench import step_jobs
 
     if cache is not None:
         jax.config.update("jax_compilation_cache_dir", cache)
@@ -40,7 +45,8 @@ def first_jobs(
     built: dict[str, Callable[[], Any]] = {}
 
     def initialise() -> None:
-        built.update(our_jobs(variant=variant, batch=batch, size=size, jobs=("train step",)))
+        arguments = {"variant": variant, "batch": batch, "size": size}
+        built.update(step_jobs(plain=False, jobs=("train step",), **arguments))
 
     return dict(zip(JOBS, (initialise, lambda: built["train step"]()), strict=True))
 
@@ -66,9 +72,7 @@ def work(argv: Sequence[str] | None) -> int:
     """Do what the command line says; return the exit code."""
     from resnet_jax.models import VARIANTS
 
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = CommandLine(__doc__)
     parser.add_argument("--networks", nargs="+", choices=list(VARIANTS), default=list(NETWORKS))
     parser.add_argument("--batch", type=int, default=32, help="images")
     parser.add_argument("--size", type=int, default=110, help="pixels of an image's side")
@@ -77,7 +81,8 @@ def work(argv: Sequence[str] | None) -> int:
     options = parser.parse_args(argv)
     # No cache but the one that is measured.
     os.environ.pop("JAX_COMPILATION_CACHE_DIR", None)
-    print(f"{describe_machine()}\n", flush=True)
+    convolutions = str(cpu_lowering())
+    print(f"{describe_machine()}\nConvolutions: {convolutions}\n", flush=True)
     rows, figures = [], {}
     for variant in options.networks:
         measured = measure(variant, options.batch, options.size, options.repeats)
@@ -87,10 +92,11 @@ def work(argv: Sequence[str] | None) -> int:
         }
         cores = os.cpu_count() or 1
         for kind, of_jobs in measured.items():
-            cpu = sum(summary.cpu for summary in of_jobs.values()) * cores
-            rows.append([variant, kind, *(of_jobs[job].wall for job in JOBS), cpu])
-    print_table(["network", "start", *(f"{job}, s" for job in JOBS), "processor s of both"], rows)
-    save(options.json, figures)
+            cells = ((of_jobs[job].wall, of_jobs[job].cpu * cores) for job in JOBS)
+            rows.append([variant, kind, *(cell for pair in cells for cell in pair)])
+    columns = (f"{job}, {unit}" for job in JOBS for unit in ("s", "processor s"))
+    print_table(["network", "start", *columns], rows)
+    save(options.json, {"convolutions": convolutions, "networks": figures})
     return 0
 
 

@@ -11,7 +11,6 @@ takes minutes of all cores; nothing is run.
 
 from __future__ import annotations
 
-import argparse
 import os
 import re
 import time
@@ -38,6 +37,7 @@ from resnet_jax.training import (
     train_step,
 )
 
+from .command_line import CommandLine
 from .flax_side import PlainResNet
 from .harness import exit_code
 
@@ -173,9 +173,7 @@ def compile_step(network: str, build: str, devices: Sequence[Any], images_per_ch
 
 def work(argv: Sequence[str] | None) -> int:
     """Do what the command line says; return the exit code."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = CommandLine(__doc__)
     parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=list(NETWORKS))
     parser.add_argument("--builds", nargs="+", choices=BUILDS, default=list(BUILDS))
     parser.add_argument("--images-per-chip", type=int, default=256, help="of a step")
@@ -206,7 +204,8 @@ def work(argv: Sequence[str] | None) -> int:
         "\nMB that each chip sends in a step, with the same number of images a chip: calculated as "
         f"2 (n - 1) / n times the collectives' bytes of the program for {len(devices)} chips.\n"
     )
-    print("| network | build | " + " | ".join(f"{chips} chips" for chips in CHIPS) + " |")
+    headings = (f"{chips} chip{'' if chips == 1 else 's'}" for chips in CHIPS)
+    print("| network | build | " + " | ".join(headings) + " |")
     print("| --- " * (2 + len(CHIPS)) + "|")
     for (network, build), cost in costs.items():
         sent = (ring_bytes(cost.collective_bytes, chips) / 1e6 for chips in CHIPS)
