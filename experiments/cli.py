@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import shutil
 import signal
 import sys
@@ -29,6 +28,7 @@ from .help_text import (
     program,
 )
 from .mistakes import explain
+from .option_names import check_names
 from .streams import ReaderGoneError, any_text, finish, reader_has_gone, tell
 
 Options = TypeVar("Options")
@@ -64,7 +64,7 @@ def parse(
     helps = not {"-h", "--help"}.isdisjoint(arguments)
     explain_fields(kind)
     if not helps and not completes:
-        _check_names(arguments, {*option_names(kind), "--tyro-write-completion"})
+        check_names(arguments, {*option_names(kind), "--tyro-write-completion"})
     if helps:
         print(format_description(description or "", min(shutil.get_terminal_size().columns, 100)))
         print()
@@ -85,22 +85,6 @@ def parse(
             print(format_epilogue(command))
         raise
     return _in_home(options)
-
-
-def _check_names(arguments: Sequence[str], names: set[str]) -> None:
-    """Raise unless all options are known; one that is not may be taken for a file's name.
-
-    Raises:
-        ValueError: naming the first one, and the option that it may stand for.
-    """
-    for argument in arguments:
-        name = argument.partition("=")[0].replace("_", "-")
-        if name == "--":  # what follows are names of files
-            return
-        if name.startswith("--") and name not in names:
-            near = difflib.get_close_matches(name, names, n=3, cutoff=0.7)
-            advice = f"; did you mean {' or '.join(near)}?" if near else "; --help lists them"
-            raise ValueError(f"there is no option {name}{advice}")
 
 
 def _in_home(value: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -142,13 +143,13 @@ class Start(NamedTuple):
 
 @contextmanager
 def named_weights() -> Iterator[None]:
-    """Call the source of weights by its option in the messages of the body."""
+    """Call the source of weights, or a file of it, by its option in the messages of the body."""
     try:
         yield
-    except (WeightsError, OSError) as error:
+    except (WeightsError, OSError, ImportError) as error:
         if len(error.args) != 1:  # the system's own
             raise
-        raise type(error)(str(error).replace("`source`", "`weights`")) from error
+        raise type(error)(re.sub("`(source|path)`", "`weights`", str(error))) from error
 
 
 @dataclass(frozen=True)

@@ -54,6 +54,7 @@ from resnet_jax.storage import expand_user
 
 from .accelerator_report import Report
 from .bench import Bench
+from .command_line import CommandLine
 from .harness import Failure, ProcessError, Remote, exit_code, machine
 from .turns import Deadline, Side, measure
 
@@ -343,9 +344,7 @@ def work(argv: Sequence[str] | None) -> int:
     """Do what the command line says; return the exit code."""
     from ..outputs import check_new  # It imports JAX, which the processes of torch need not.
 
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = CommandLine(__doc__)
     parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=list(NETWORKS))
     parser.add_argument("--dtypes", nargs="+", choices=DTYPES, default=list(DTYPES))
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))

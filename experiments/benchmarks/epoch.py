@@ -10,7 +10,6 @@ prepares its images with Pillow, one by one. An image counts each time it goes t
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -20,6 +19,7 @@ import numpy as np
 
 from resnet_jax.storage import expand_user
 
+from .command_line import CommandLine
 from .harness import compare, describe_machine, exit_code, new_file, print_table, save
 
 RESIZE, CROP = 36, 32
@@ -160,9 +160,7 @@ def torch_jobs(
 
 def work(argv: Sequence[str] | None) -> int:
     """Do what the command line says; return the exit code."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = CommandLine(__doc__)
     parser.add_argument("--network", default="resnet34")
     parser.add_argument("--dataset", choices=DATASETS, default="digits")
     parser.add_argument("--archive", type=expand_user, help="where the data set's files are")

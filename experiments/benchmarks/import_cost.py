@@ -8,13 +8,13 @@ of the machine affects all of them. The time of a process that imports nothing i
 
 from __future__ import annotations
 
-import argparse
 import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
 
+from .command_line import CommandLine
 from .harness import describe_machine, exit_code, new_file, print_table, save
 
 NOTHING = "pass"
@@ -50,9 +50,7 @@ def measure(statements: Sequence[str], repeats: int) -> dict[str, float]:
 
 def work(argv: Sequence[str] | None) -> int:
     """Do what the command line says; return the exit code."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = CommandLine(__doc__)
     parser.add_argument("--repeats", type=int, default=7, help="processes for each statement")
     parser.add_argument("--json", type=new_file, help="also write the figures to this file")
     options = parser.parse_args(argv)

@@ -23,6 +23,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from .command_line import CommandLine
 from .harness import (
     Build,
     Summary,
@@ -154,9 +155,7 @@ def _best_torch(times: dict[str, Summary], clock: str) -> float:
 
 def work(argv: Sequence[str] | None) -> int:
     """Do what the command line says; return the exit code."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = CommandLine(__doc__)
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
     parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=list(NETWORKS))
     parser.add_argument("--batch", type=int, default=32, help="images")

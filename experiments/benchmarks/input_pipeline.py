@@ -10,13 +10,13 @@ workers does. A second table has our whole pipeline with one augmentation each.
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .command_line import CommandLine
 from .harness import compare, describe_machine, exit_code, new_file, print_table, save
 
 if TYPE_CHECKING:
@@ -89,9 +89,7 @@ def pillow_jobs(*, batches: tuple[int, ...]) -> dict[str, Callable[[], Any]]:
 
 def work(argv: Sequence[str] | None) -> int:
     """Do what the command line says; return the exit code."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = CommandLine(__doc__)
     parser.add_argument("--batches", nargs="+", type=int, default=[128, 256], help="images")
     parser.add_argument("--repeats", type=int, default=15, help="runs of each side")
     parser.add_argument("--clock", choices=("wall", "cpu"), default="wall")

@@ -21,7 +21,6 @@ pages counted once. Figures are medians of the runs.
 
 from __future__ import annotations
 
-import argparse
 import math
 import multiprocessing
 import os
@@ -37,6 +36,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from .command_line import CommandLine
 from .harness import describe_machine, exit_code, new_file, print_table, save
 from .photographs import WRITERS, encoded
 
@@ -294,9 +294,7 @@ def compare(
 
 def work(argv: Sequence[str] | None) -> int:
     """Do what the command line says; return the exit code."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = CommandLine(__doc__)
     parser.add_argument("--sources", nargs="+", choices=WRITERS, default=list(WRITERS))
     parser.add_argument("--workers", nargs="+", type=int, default=[0, 1, 2], help="workers")
     parser.add_argument("--images", type=int, default=512, help="JPEG files")

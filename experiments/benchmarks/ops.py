@@ -15,7 +15,6 @@ table: to tune one, change it, run the rows that it affects and keep the better 
 
 from __future__ import annotations
 
-import argparse
 import importlib.util
 import os
 import statistics
@@ -32,6 +31,7 @@ from jax import Array, lax
 
 from resnet_jax.ops import batch_norm_train, conv2d, max_pool
 
+from .command_line import CommandLine
 from .harness import Run, exit_code, new_file, save
 
 
@@ -249,9 +249,7 @@ def _row(name: str, times: dict[str, float]) -> Row:
 
 def work(argv: Sequence[str] | None) -> int:
     """Do what the command line says; return the exit code."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = CommandLine(__doc__)
     parser.add_argument("--only", default="", help="operations whose name contains this")
     parser.add_argument("--batch", type=int, default=32, help="images")
     parser.add_argument("--repeats", type=int, default=9, help="runs of each side")

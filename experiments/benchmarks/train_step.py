@@ -22,6 +22,7 @@ from typing import Any
 
 from resnet_jax.ops import cpu_lowering
 
+from .command_line import CommandLine
 from .harness import (
     Build,
     Summary,
@@ -130,9 +131,7 @@ def measure_scaling(options: argparse.Namespace) -> list[dict[str, Any]]:
 
 def work(argv: Sequence[str] | None) -> int:
     """Do what the command line says; return the exit code."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = CommandLine(__doc__)
     parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=list(NETWORKS))
     parser.add_argument("--batch", type=int, default=32, help="images")
     parser.add_argument("--size", type=int, default=110, help="pixels of an image's side")

@@ -77,7 +77,7 @@ def test_the_nearest_names_are_suggested(capsys):
     )
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("name", [command.name for command in FOUND])
 def test_a_misspelt_option_suggests_the_right_one(name, capsys, monkeypatch):
     module, text = run_help(name, capsys, monkeypatch)
     option = max(re.findall(r"^ +(--[a-z][a-z-]{3,})", text, re.MULTILINE), key=len)

@@ -7,11 +7,13 @@ import json
 import os
 import re
 import shutil
+import sys
 from pathlib import Path
 
 import jax
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from sklearn.datasets import load_digits
 from tiny_runs import BEST, LAST
@@ -275,6 +277,20 @@ def test_a_weight_file_needs_its_variant(weights, capsys):
     assert predict.main([*line, "--variant", "resnet18"]) == 2
     (error,) = capsys.readouterr().err.splitlines()
     assert re.match("error: .*do not fit|error: .*missing|error: .*shape", error)
+
+
+@pytest.mark.parametrize(("weights", "package"), [("a/b", "huggingface_hub"), ("w.pth", "torch")])
+def test_a_package_that_is_missing_is_named_beside_the_option(
+    weights, package, images, capsys, monkeypatch, tmp_path
+):
+    monkeypatch.chdir(tmp_path)
+    torch.save({"fc.bias": torch.zeros(2)}, "w.pth")
+    monkeypatch.setitem(sys.modules, package, None)
+    line = ["--weights", weights, "--variant", "resnet18", str(images / "0.png")]
+    assert predict.main(line) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"error: `weights` (={weights}) needs {package} (pip install {package}")
+    assert "`source`" not in error
 
 
 def test_weights_or_a_run(tiny, images, weights, capsys):
