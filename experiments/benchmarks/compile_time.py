@@ -40,7 +40,6 @@ def first_jobs(
 
     if cache is not None:
         jax.config.update("jax_compilation_cache_dir", cache)
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
 
     built: dict[str, Callable[[], Any]] = {}
 
