@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
+import os
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -233,6 +234,8 @@ class ImageTransform:
 
 def _picture(pixels: np.ndarray) -> Image.Image:
     """Return uint8 `[height, width, channels]` as a Pillow image."""
+    if isinstance(pixels, str | os.PathLike):
+        raise ValueError(f"`image` (={str(pixels)!r}) is a path; open it by PIL.Image.open")
     if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] not in MODES:
         raise ValueError(
             f"`image` is {pixels.dtype} {list(pixels.shape)}; expected a Pillow image or uint8 "

@@ -1,5 +1,7 @@
 """The transform of one image: Pillow's pixels on the host, and the same ones on the device."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -150,3 +152,11 @@ def test_the_middle_of_the_square_is_the_crop(crop_mode, resize, crop):
         assert square.shape == (resize, resize, 3)
         middle = square[top : top + crop, top : top + crop]
         assert np.array_equal(middle, transform.pixels(picture(*shape))), shape
+
+
+@pytest.mark.parametrize("kind", [str, Path])
+def test_a_path_is_no_image(kind):
+    with pytest.raises(
+        ValueError, match=r"`image` \(='a.jpg'\) is a path; open it by PIL.Image.open"
+    ):
+        ImageTransform(resize=8, crop=8)(kind("a.jpg"))

@@ -51,6 +51,17 @@ def test_a_rate_holds_up_to_the_next():
 
 
 @pytest.mark.parametrize(
+    ("values", "limits"), [([0.01, 0.01], (0, 0.02)), ([0.0, 0.0], None), ([0.01, 0.02], None)]
+)
+def test_a_constant_is_shown_above_zero(values, limits):
+    (axes,) = plot_overlay({"a": ([0, 1], values)}, steps=True, **LABELS).axes
+    if limits:
+        assert axes.get_ylim() == limits
+    else:
+        assert axes.get_ylim() != (0, 2 * max(values))
+
+
+@pytest.mark.parametrize(
     ("curves", "options", "message"),
     [
         ({}, {}, "`curves` is empty; at least one curve is needed"),

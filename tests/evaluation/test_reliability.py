@@ -76,3 +76,5 @@ def test_the_figure_shows_the_filled_bins():
     assert [bar.get_height() for bar in counts.patches] == [2, 3]
     assert [text.get_text() for text in diagram.texts] == ["ECE 10.0 %"]
     assert figure.get_figwidth() == 3.3
+    # A point of full accuracy and confidence lies on the frame, and is shown whole.
+    assert not model.get_clip_on()

@@ -78,6 +78,11 @@ def plot_overlay(
         )
     if log_y:
         set_log_y(axes)
+    else:
+        low, high = axes.dataLim.intervaly
+        if 0 < low == high:
+            # Matplotlib would show a constant between two limits that hardly differ.
+            axes.set_ylim(0, 2 * high)
     axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True, min_n_ticks=1))
     axes.set_xlabel(figure_label(xlabel))
     axes.set_ylabel(figure_label(ylabel))

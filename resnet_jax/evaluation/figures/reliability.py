@@ -43,7 +43,14 @@ def plot_calibration(result: Calibration) -> Figure:
         confidence, confidence, accuracy, color=VERMILION, linewidth=2.5, alpha=0.6, label="Gap"
     )
     diagram.plot(
-        confidence, accuracy, color=BLUE, linewidth=1.0, marker="o", markersize=3.5, label="Model"
+        confidence,
+        accuracy,
+        color=BLUE,
+        linewidth=1.0,
+        marker="o",
+        markersize=3.5,
+        clip_on=False,  # the last point may lie on the frame
+        label="Model",
     )
     diagram.set_ylim(-0.02, 1.02)
     diagram.set_xlim(0, 1)
