@@ -15,7 +15,8 @@ assert folder.is_relative_to(sys.prefix), folder
 assert (folder / "py.typed").is_file()
 assert importlib.util.find_spec("experiments") is None
 assert rj.__version__ == importlib.metadata.version("flax-resnet") != "unknown"
-for module in (rj, rj.data, rj.models, rj.ops, rj.run, rj.training, rj.evaluation):
+rooms = "ops", "models", "nnx", "pretrained", "data", "training", "run", "evaluation"
+for module in (rj, *(getattr(rj, room) for room in rooms)):
     for name in module.__all__:
         assert getattr(module, name) is not None
 digits = rj.load_dataset("digits")
