@@ -14,7 +14,7 @@ On the embedded digits with a narrow network, in minutes on a CPU:
     python -m experiments.cifar_resnet18_modern --preset quick --base-planes 16
 
 The second command gave 99.7 % test accuracy after 1.8 minutes of training on two busy CPU cores.
-The first is not measured: neither CIFAR-10 nor an accelerator was available.
+The first is not measured: CIFAR-10 was not available.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ On the embedded digits with a narrow network, in minutes on a CPU:
 
     python -m experiments.cifar_resnet50_modern --preset quick --base-planes 16
 
-Neither cost nor accuracy is measured: neither CIFAR-10 nor an accelerator was available.
+Neither cost nor accuracy is measured: CIFAR-10 was not available.
 """
 
 from __future__ import annotations

@@ -20,8 +20,8 @@ On the embedded digits with a narrow network, in minutes on a CPU:
     python -m experiments.imagenet_resnet50_modern --preset quick --base-planes 16
 
 What was run: this recipe at tiny sizes, on small folders of generated JPEG files. Neither cost nor
-accuracy on ImageNet is measured: neither the images nor an accelerator was available. torchvision
-reports 80.9 % top-1 (80.858), see
+accuracy on ImageNet is measured: the images were not available. torchvision reports 80.9 % top-1
+(80.858), see
 https://pytorch.org/blog/how-to-train-state-of-the-art-models-using-torchvision-latest-primitives/
 and https://github.com/pytorch/vision/issues/3995. What differs from theirs:
 

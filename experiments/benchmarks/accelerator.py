@@ -37,8 +37,7 @@ images on an accelerator, which takes an hour or more; 64 pixels, batches of 8 a
 images on a CPU. With `--minutes` what would begin later is named as left out. The files
 `accelerator.md` and `accelerator.json` in the folder `--out` are written after every measurement.
 
-The command has run on CPUs. On a GPU it has not run yet: the code for CUDA (events, memory,
-out-of-memory of the device) is untested.
+The command has run on CPUs and on an NVIDIA H200; an out-of-memory error of a GPU was not met.
 """
 
 from __future__ import annotations

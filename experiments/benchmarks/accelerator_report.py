@@ -123,6 +123,19 @@ class Report:
         machine = self.facts["machine"]
         return f"{machine['processor']}, {machine['cores']} cores"
 
+    def _turns(self) -> str:
+        """Say how many turns were timed, which is less than was asked for if the time was up."""
+        asked = self.facts["repeats"]
+        counts = {
+            found.turns
+            for row in self.rows
+            for found in row.sides.values()
+            if isinstance(found, Result)
+        } or {asked}
+        least, most = min(counts), max(counts)
+        timed = f"{most} turns" if least == most else f"{least} to {most} turns"
+        return timed if most >= asked == least else f"{timed} (of {asked})"
+
     def lines(self) -> Iterator[str]:
         """Yield the lines of the Markdown file."""
         machine = self.facts["machine"]
@@ -139,9 +152,9 @@ class Report:
         for side, reason in self.unavailable.items():
             yield f"- {side} cannot run: {reason}"
         yield (
-            f"- Medians of {self.facts['repeats']} turns, all sides in turn. Ratios are the other "
-            f"side's time over ours: above 1, ours is faster. Steps at {self.facts['pixels']} "
-            f"pixels; epochs of {self.facts['epoch_images']} images"
+            f"- Medians of {self._turns()}, all sides in turn. Ratios are the other side's time "
+            f"over ours: above 1, ours is faster. Steps at {self.facts['pixels']} pixels; epochs "
+            f"of {self.facts['epoch_images']} images"
         )
         for part, title in TITLES.items():
             rows = [row for row in self.rows if row.part == part]

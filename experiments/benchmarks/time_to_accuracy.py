@@ -19,8 +19,9 @@ their share is of the chip's peak for dense bfloat16 matrices.
 
 The marks are those of an A100: a standard ResNet-18 reaches 96.0 % of CIFAR-10's test images in 7
 minutes (https://github.com/KellerJordan/cifar10-airbench, README), and takes about 3 seconds an
-epoch in torch. No accelerator was available here: whether the defaults reach 94, 95 or 96 % in
-their 16, 30 and 64 epochs is not measured, and neither is their time.
+epoch in torch. On an NVIDIA H200 an epoch took 0.56 seconds, and 16 epochs 9 seconds (26 November
+2026, JAX 0.11.2, JPEG copies of CIFAR-10's images). CIFAR-10 itself was not available: whether the
+defaults reach 94, 95 or 96 % in their 16, 30 and 64 epochs is not measured.
 
 On the embedded digits, with a narrow network on a CPU:
 

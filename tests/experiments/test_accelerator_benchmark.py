@@ -208,6 +208,14 @@ def test_the_table():
     assert text.endswith("- epoch network resnet18")
 
 
+def test_the_table_says_how_many_turns_were_timed():
+    made = report()
+    assert "- Medians of 5 turns, all sides" in "\n".join(made.lines())
+    cut = Result(0.020, 0.01, None, 2, Built(1.5, 10, 3_000_000, RESIDENT_SET))
+    made.add("steps", {"network": "resnet34", "batch": 32, "job": "forward"}, 32, {"ours": cut})
+    assert "- Medians of 2 to 5 turns (of 5), all sides" in "\n".join(made.lines())
+
+
 def test_the_files(tmp_path):
     report().save(tmp_path)
     values = json.loads((tmp_path / "accelerator.json").read_text())
