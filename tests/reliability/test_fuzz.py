@@ -233,6 +233,7 @@ JSON = st.recursive(
     max_leaves=6,
 )
 FIELDS = ["format", "plateau", "history", "learning_rates", "best_epoch", "seconds", "identity"]
+FIELDS += ["epoch_seconds", "epoch_parts", "parts", "image_sizes", "running_correct"]
 
 
 @cheaply
