@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -35,11 +35,12 @@ class Pretrained:
             ImageNet.
     """
 
-    model: ResNet
-    variables: dict[str, Any]
+    # What is long is left out where a notebook shows the network.
+    model: ResNet = field(repr=False)
+    variables: dict[str, Any] = field(repr=False)
     transform: ImageTransform
-    class_names: tuple[str, ...] | None
-    config: Mapping[str, Any]
+    class_names: tuple[str, ...] | None = field(repr=False)
+    config: Mapping[str, Any] = field(repr=False)
     source: str
     notes: tuple[str, ...] = ()
     origin_notes: tuple[str, ...] = ()
@@ -86,10 +87,10 @@ class PretrainedNNX:
             ImageNet.
     """
 
-    model: nnx.ResNet
+    model: nnx.ResNet = field(repr=False)
     transform: ImageTransform
-    class_names: tuple[str, ...] | None
-    config: Mapping[str, Any]
+    class_names: tuple[str, ...] | None = field(repr=False)
+    config: Mapping[str, Any] = field(repr=False)
     source: str
     notes: tuple[str, ...] = ()
     origin_notes: tuple[str, ...] = ()

@@ -94,6 +94,14 @@ def test_as_an_nnx_module(folder, model, variables, tmp_path):
         rj.load_pretrained(folder, api="haiku")
 
 
+@pytest.mark.parametrize("api", ["linen", "nnx"])
+def test_a_notebook_shows_it_in_a_few_lines(folder, api):
+    shown = repr(rj.load_pretrained(folder, api=api))
+    assert str(folder) in shown
+    assert "crop=64" in shown
+    assert len(shown) < 800
+
+
 def test_the_size_of_the_test_and_options(folder):
     loaded = rj.load_pretrained(folder, test_size=True, dtype=jnp.bfloat16)
     assert (loaded.transform.resize, loaded.transform.crop) == (80, 80)
