@@ -1,5 +1,6 @@
 """The convolution against XLA's own: values, gradients, transformations, platforms, errors."""
 
+import re
 from functools import partial
 
 import jax
@@ -80,6 +81,9 @@ def convolutions(draw):
 @example(((8, 7, 9, 4), (3, 3, 4, 6), {"stride": (2, 2)}))
 @example(((6, 6, 6, 8), (1, 1, 8, 4), {"stride": (2, 2), "padding": (0, 0)}))
 @example(((4, 6, 6, 64), (3, 3, 2, 64), {"groups": 32}))
+@example(((2, 13, 12, 3), (7, 7, 3, 4), {"stride": (2, 2), "padding": (3, 3)}))
+@example(((2, 12, 11, 2), (5, 7, 2, 3), {"stride": (2, 1), "padding": (0, 3)}))
+@example(((2, 9, 14, 1), (6, 5, 1, 3), {"stride": (3, 5), "padding": (2, 1)}))
 def test_float64_values_and_gradients_are_those_of_lax(case):
     x_shape, kernel_shape, options = case
     with jax.enable_x64(True):
@@ -99,6 +103,18 @@ LAYERS = {
 def test_float32_layers_of_a_resnet(layer):
     x_shape, kernel_shape, options = LAYERS[layer]
     assert_like_plain(normal(*x_shape), normal(*kernel_shape, seed=1), **options)
+
+
+def test_a_strided_kernel_of_few_channels_sees_them_in_wide_pieces():
+    """The pixels that a stride passes over become channels, of which copies are faster."""
+
+    def gradient(x, kernel):
+        return jax.grad(lambda k: conv2d(x, k, stride=(2, 2), padding=(3, 3)).sum())(kernel)
+
+    text = jax.jit(gradient).lower(normal(4, 22, 22, 3), normal(7, 7, 3, 8)).as_text()
+    pieces = re.findall(r"stablehlo.concatenate .* : \((.*)\) -> ", text)
+    assert pieces
+    assert all(int(channels) >= 6 for channels in re.findall(r"(\d+)xf32", " ".join(pieces)))
 
 
 def without_a_tap(x, kernel, **options):
