@@ -5,7 +5,7 @@ They say what XLA is asked for: layouts, types, reductions, buffers; not what it
 
 import re
 from collections import Counter
-from functools import cache
+from functools import cache, partial
 
 import jax
 import jax.numpy as jnp
@@ -14,6 +14,7 @@ from jax import export
 
 import resnet_jax as rj
 from resnet_jax.data import Pipeline, Transform, make_augmentation
+from resnet_jax.ops import conv2d
 from resnet_jax.training import Engine, EvalBatch, zero_totals
 
 PLATFORMS = ("cuda", "tpu")
@@ -134,6 +135,17 @@ def test_convolutions_are_nhwc_in_bfloat16(platform):
     assert convolutions(training(platform, dtype=jnp.float32))[1] == {"f32"}
     transposed = jax.jit(lambda x: x.transpose(0, 3, 1, 2))
     assert maps_that_are_transposed(lower(transposed, platform, examples(jnp.float32)[0]))
+
+
+@pytest.mark.parametrize(
+    ("platform", "groups", "barriers"), [("tpu", 4, 1), ("tpu", 1, 0), ("cuda", 4, 0)]
+)
+def test_a_grouped_convolution_is_stored_in_bfloat16_on_a_tpu(platform, groups, barriers):
+    """What reads it does so behind a barrier, and cannot have it kept in float32."""
+    x = jax.ShapeDtypeStruct((2, 8, 8, 16), jnp.bfloat16)
+    kernel = jax.ShapeDtypeStruct((3, 3, 16 // groups, 16), jnp.bfloat16)
+    text = lower(jax.jit(partial(conv2d, groups=groups)), platform, x, kernel)
+    assert text.count("stablehlo.optimization_barrier") == barriers
 
 
 @pytest.mark.parametrize("platform", PLATFORMS)

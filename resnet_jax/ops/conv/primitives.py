@@ -82,6 +82,16 @@ def _lower_convolution(ctx: Any, x: Any, kernel: Any, *, window: Window) -> Any:
     return _lower_with(ctx, partial(xla.forward, window), x, kernel)
 
 
+def _lower_convolution_for_tpu(ctx: Any, x: Any, kernel: Any, *, window: Window) -> Any:
+    def forward(x: jax.Array, kernel: jax.Array) -> jax.Array:
+        y = xla.forward(window, x, kernel)
+        # Otherwise XLA keeps the result of a grouped bfloat16 convolution in float32, as it comes
+        # and as a normalisation reads it, which moves and holds twice the bytes.
+        return y if window.groups == 1 else lax.optimization_barrier(y)
+
+    return _lower_with(ctx, forward, x, kernel)
+
+
 def _lower_contraction_for_cpu(ctx: Any, x: Any, g: Any) -> Any:
     (pixels, channels), (_, features) = (aval.shape for aval in ctx.avals_in)
     usable = onednn.is_usable(ctx.module_context, ctx.avals_in[0])
@@ -122,6 +132,7 @@ ad.defbilinear(
 batching.primitive_batchers[convolution_p] = _batch_convolution
 batching.primitive_batchers[contraction_p] = _batch_contraction
 mlir.register_lowering(convolution_p, _lower_convolution_for_cpu, platform="cpu")
+mlir.register_lowering(convolution_p, _lower_convolution_for_tpu, platform="tpu")
 mlir.register_lowering(convolution_p, _lower_convolution)
 mlir.register_lowering(contraction_p, _lower_contraction_for_cpu, platform="cpu")
 mlir.register_lowering(contraction_p, _lower_contraction)
