@@ -10,7 +10,7 @@ is trained, ours with folded batch normalisations, and torch's in evaluation mod
 the network, and the five likeliest classes. Torch does it with torchvision's transforms and a
 `DataLoader`, with and without processes that decode; the better one counts. A ratio is torch's time
 over ours: above 1, ours is faster. Predicting is timed by the wall clock alone, as other processes
-decode. torch and torchvision must be installed.
+decode. torch must be installed, and torchvision for the predictions.
 """
 
 from __future__ import annotations

@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 from PIL import Image
-from torchvision import transforms
 
 from .torch_side import TorchTrainer
 
@@ -43,6 +42,8 @@ class Photographs(torch.utils.data.Dataset):
         mean: Sequence[float],
         std: Sequence[float],
     ) -> None:
+        from torchvision import transforms  # The forward pass does without it.
+
         self._paths = list(paths)
         self._transform = transforms.Compose(
             [
