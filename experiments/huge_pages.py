@@ -49,7 +49,7 @@ def wanted_tunables(environment: Mapping[str, str], *, libc: str, setting: str) 
 def start_again() -> None:
     """Start this program again with huge pages, unless it has them or they cannot be had.
 
-    The process, its arguments, its files and its folder stay the same. Nothing must have been begun.
+    The process, its arguments, its files and its folder stay the same. Nothing may have been begun.
     """
     if sys.platform != "linux" or not sys.executable:
         return
