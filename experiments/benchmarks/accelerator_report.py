@@ -134,7 +134,7 @@ class Report:
         } or {asked}
         least, most = min(counts), max(counts)
         timed = f"{most} turns" if least == most else f"{least} to {most} turns"
-        return timed if most >= asked == least else f"{timed} (of {asked})"
+        return timed if least == asked else f"{timed} (of {asked})"
 
     def lines(self) -> Iterator[str]:
         """Yield the lines of the Markdown file."""
