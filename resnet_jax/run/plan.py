@@ -251,7 +251,7 @@ def _identity(task: Task, config: FitConfig, fresh: TrainState) -> Identity:
         **{name: getattr(config, name) for name in names},
         "initial_learning_rate": str(get_learning_rate(fresh.opt_state)),
         "controller": None if task.controller is None else asdict(task.controller),
-        "schedule": None if task.schedule is None else _schedule_facts(task.schedule),
+        "schedule": None if task.schedule is None else asdict(task.schedule),
         "image_sizes": [[phase.first_epoch, phase.side] for phase in task.phases],
         "training_data": describe(task.train),
         "validation_data": describe(task.valid),
@@ -262,12 +262,6 @@ def _identity(task: Task, config: FitConfig, fresh: TrainState) -> Identity:
         "controller": asdict(ReduceLROnPlateau()),
         "image_sizes": [],
     }
+    if task.schedule is not None:
+        defaults["schedule"] = {name: getattr(Schedule, name) for name in ("milestones", "gamma")}
     return Identity(values, defaults)
-
-
-def _schedule_facts(schedule: Schedule) -> dict[str, Any]:
-    """Return the arguments of a schedule that its shape uses, as older runs have saved them."""
-    facts = asdict(schedule)
-    if schedule.shape != "multistep":
-        del facts["milestones"], facts["gamma"]
-    return facts
