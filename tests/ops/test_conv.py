@@ -83,6 +83,11 @@ def convolutions(draw):
 @example(((2, 13, 12, 3), (7, 7, 3, 4), {"stride": (2, 2), "padding": (3, 3)}))
 @example(((2, 12, 11, 2), (5, 7, 2, 3), {"stride": (2, 1), "padding": (0, 3)}))
 @example(((2, 9, 14, 1), (6, 5, 1, 3), {"stride": (3, 5), "padding": (2, 1)}))
+@example(((2, 9, 8, 4), (3, 3, 2, 8), {"stride": (2, 2), "groups": 2}))
+@example(((2, 9, 8, 2), (3, 2, 2, 3), {"stride": (2, 3), "dilation": (2, 2)}))
+@example(((2, 11, 9, 2), (4, 4, 2, 3), {"stride": (6, 4), "dilation": (2, 3)}))
+@example(((2, 7, 6, 2), (1, 2, 2, 3), {"stride": (3, 3), "padding": (0, 0)}))
+@example(((2, 4, 3, 2), (2, 2, 2, 3), {"stride": (2, 1), "padding": (3, 4)}))
 def test_float64_values_and_gradients_are_those_of_lax(case):
     x_shape, kernel_shape, options = case
     with jax.enable_x64(True):

@@ -1,21 +1,22 @@
 """The gradients of a convolution on the CPU.
 
-The gradient for the input is a convolution again, of the output's gradient with the flipped
-kernel. The gradient for the kernel is a matrix product of shifted images with the output's
+The gradient for the input is made of convolutions again, of the output's gradient with taps of the
+flipped kernel. The gradient for the kernel is a matrix product of shifted images with the output's
 gradient, summed over a few images at a time so that the shifted copies stay in the cache.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
-from . import xla
 from .geometry import Window, zeros
-from .matmul import is_small, merged_groups
+from .matmul import merged_groups
 from .primitives import contract, convolve
 
 COPY_BYTES = 3 * 2**20
@@ -25,10 +26,28 @@ NARROW = 64
 """Rows or columns below which a matrix product is made wider where possible."""
 
 
+class Phase(NamedTuple):
+    """What the input pixels of one remainder by the stride meet, along one axis.
+
+    Attributes:
+        taps: The taps of the kernel, which are equally far apart.
+        dilation: How far apart they are in the gradient, in pixels.
+        padding: Zeros before and after the gradient, in pixels; below 0, pixels to leave out.
+    """
+
+    taps: slice
+    dilation: int
+    padding: tuple[int, int]
+
+
 def input_grad(
     window: Window, x_shape: tuple[int, ...], g: jax.Array, kernel: jax.Array
 ) -> jax.Array:
     """Return the gradient for the input, given that of the output.
+
+    With a stride, the input pixels of each remainder (row and column modulo the stride) meet taps
+    of their own. So the gradient of each is a convolution without a stride, over some taps of the
+    flipped kernel, and these are interleaved.
 
     Args:
         window: The geometry.
@@ -36,26 +55,17 @@ def input_grad(
         g: The gradient for the output, `[batch, out_h, out_w, features]`.
         kernel: The kernel.
     """
-    if window.is_pointwise(kernel.shape):
-        unit = window._replace(stride=(1, 1), swapped=not window.swapped)
-        return _spread(convolve(unit, g, kernel), window.stride, x_shape)
-    # Over the gradient spread out by the stride, the flipped convolution has a stride of 1.
-    sides = [(g.shape[axis] - 1) * window.stride[axis - 1] + 1 for axis in (1, 2)]
-    shape = (g.shape[0], *sides, g.shape[3])
-    vertical = _flipped_padding(window, x_shape, shape, kernel.shape, 0)
-    horizontal = _flipped_padding(window, x_shape, shape, kernel.shape, 1)
-    worth_it = window.stride == (1, 1) or is_small(window, g.shape)
-    if not worth_it or min(*vertical, *horizontal) < 0:
-        return xla.input_grad(window, x_shape, g, kernel)
-    g, window = _spread(g, window.stride, shape), window._replace(stride=(1, 1))
-    padding = (vertical, horizontal)
-    flipped = kernel.reshape(-1, *kernel.shape[2:])[::-1].reshape(kernel.shape)
-    if window.groups == 1:
-        return convolve(window._replace(padding=padding, swapped=not window.swapped), g, flipped)
-    height, width, channels, features = kernel.shape
-    flipped = flipped.reshape(height, width, channels, window.groups, -1).swapaxes(2, 4)
-    flipped = flipped.reshape(height, width, features // window.groups, -1)
-    return convolve(window._replace(padding=padding), g, flipped)
+    batch, height, width, channels = x_shape
+    rows, columns = (-(-x_shape[axis] // window.stride[axis - 1]) for axis in (1, 2))
+    vertical = _phases(window, 0, rows, kernel.shape[0], g.shape[1])
+    horizontal = _phases(window, 1, columns, kernel.shape[1], g.shape[2])
+    shape = (batch, rows, columns, channels)
+    parts = [
+        jnp.stack([_of_phase(window, shape, g, kernel, row, column) for column in horizontal], 3)
+        for row in vertical
+    ]
+    sides = (rows * window.stride[0], columns * window.stride[1])
+    return jnp.stack(parts, 2).reshape(batch, *sides, channels)[:, :height, :width]
 
 
 def kernel_grad(
@@ -98,28 +108,60 @@ def kernel_grad(
     return diagonal.transpose(2, 3, 4, 0, 1, 5).reshape(kernel_shape)
 
 
-def _flipped_padding(
+def _phases(window: Window, axis: int, count: int, taps: int, out: int) -> list[Phase | None]:
+    """Return the phases of an axis; None where no tap meets the pixels.
+
+    Args:
+        window: The geometry.
+        axis: 0 for height, 1 for width.
+        count: Input pixels of each remainder.
+        taps: Taps of the kernel.
+        out: Pixels of the gradient.
+    """
+    stride, dilation, low = window.stride[axis], window.dilation[axis], window.padding[axis][0]
+    common = math.gcd(stride, dilation)
+    step = dilation // common
+    phases: list[Phase | None] = []
+    for remainder in range(stride):
+        # Tap `k` takes output pixel `o` from input pixel `o * stride + k * dilation - low`.
+        met = [tap for tap in range(taps) if (remainder + low - tap * dilation) % stride == 0]
+        if not met:
+            phases.append(None)
+            continue
+        reach = step * (len(met) - 1)
+        before = reach - (remainder + low - met[0] * dilation) // stride
+        after = count + reach - out - before
+        phases.append(Phase(slice(met[0], None, stride // common), step, (before, after)))
+    return phases
+
+
+def _of_phase(
     window: Window,
-    x_shape: tuple[int, ...],
-    g_shape: tuple[int, ...],
-    kernel_shape: tuple[int, ...],
-    axis: int,
-) -> tuple[int, int]:
-    """Return the padding of the flipped convolution along an axis, given the spread gradient."""
-    reach = window.dilation[axis] * (kernel_shape[axis] - 1)
-    low = reach - window.padding[axis][0]
-    return low, x_shape[axis + 1] + reach - g_shape[axis + 1] - low
-
-
-def _spread(y: jax.Array, stride: tuple[int, int], shape: tuple[int, ...]) -> jax.Array:
-    """Place the pixels of `y` at every `stride`-th position of an array of zeros."""
-    if stride == (1, 1):
-        return y
-    config = [(0, 0, 0), (0, 0, 0), (0, 0, 0), (0, 0, 0)]
-    for axis in (1, 2):
-        step = stride[axis - 1]
-        config[axis] = (0, shape[axis] - ((y.shape[axis] - 1) * step + 1), step - 1)
-    return lax.pad(y, jnp.zeros((), y.dtype), config)
+    shape: tuple[int, ...],
+    g: jax.Array,
+    kernel: jax.Array,
+    vertical: Phase | None,
+    horizontal: Phase | None,
+) -> jax.Array:
+    """Return the gradient of the input pixels of two phases, of this shape."""
+    if vertical is None or horizontal is None:
+        return zeros(shape, g)
+    padding = (vertical.padding, horizontal.padding)
+    if min(*vertical.padding, *horizontal.padding) < 0:
+        # The lowerings of a convolution pad, but do not crop.
+        sides = [(low, high, 0) for low, high in ((0, 0), *padding, (0, 0))]
+        g, padding = lax.pad(g, jnp.zeros((), g.dtype), sides), ((0, 0), (0, 0))
+    kernel = kernel[vertical.taps, horizontal.taps]
+    # Turned round along one axis: along two, the gradient takes 11 ms instead of 7 for 512 channels
+    # on maps of 4 pixels' side (batch 32, 2 cores of an AMD EPYC, 26 November 2026).
+    kernel = kernel.reshape(-1, *kernel.shape[2:])[::-1].reshape(kernel.shape)
+    dilation = (vertical.dilation, horizontal.dilation)
+    unit = window._replace(stride=(1, 1), padding=padding, dilation=dilation)
+    if window.groups == 1:
+        return convolve(unit._replace(swapped=not window.swapped), g, kernel)
+    height, width, channels, features = kernel.shape
+    kernel = kernel.reshape(height, width, channels, window.groups, -1).swapaxes(2, 4)
+    return convolve(unit, g, kernel.reshape(height, width, features // window.groups, -1))
 
 
 def _contract(x: jax.Array, g: jax.Array) -> jax.Array:
