@@ -12,9 +12,6 @@ from .harness import LONG_SECONDS, forget_peak, memory
 Loop = Callable[[int], None]
 """Does a job so many times and waits for the last result."""
 
-TURN_SECONDS = 0.5
-"""A turn repeats its job for about this long, so that the wait at its end does not count."""
-
 MOST_REPETITIONS = 200
 
 RESIDENT_SET = "process"
@@ -67,8 +64,12 @@ class Bench:
     A subclass makes their loops. It calls `__init__` when its libraries are loaded.
 
     Attributes:
+        turn_seconds: A turn repeats its job for about this long, so that the wait at its end does
+            not count.
         before: The resident set before the first job, in bytes.
     """
+
+    turn_seconds = 0.5
 
     def __init__(self) -> None:
         self.before = memory("VmRSS")
@@ -105,7 +106,7 @@ class Bench:
         first = self._seconds(loop, 1)
         peak, source = self.measure_peak(job, loop)
         one = self._seconds(loop, 1)
-        count = math.ceil(TURN_SECONDS / max(one, 1e-9))
+        count = math.ceil(self.turn_seconds / max(one, 1e-9))
         self._repetitions[job] = max(1, min(count, MOST_REPETITIONS))
         self._long[job] = one > LONG_SECONDS
         self._loops[job] = loop

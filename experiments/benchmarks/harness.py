@@ -21,7 +21,7 @@ import re
 import statistics
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -388,7 +388,7 @@ def describe_machine() -> str:
     return f"{facts['processor']}, {facts['cores']} cores, load {load}; {versions}"
 
 
-def table_lines(header: Sequence[str], rows: Sequence[Sequence[object]]) -> Iterator[str]:
+def table_lines(header: Sequence[str], rows: Iterable[Sequence[object]]) -> Iterator[str]:
     """Yield the lines of a Markdown table, with floats to two decimals.
 
     >>> list(table_lines(["network", "ratio"], [["resnet34", 0.875]]))
@@ -401,8 +401,8 @@ def table_lines(header: Sequence[str], rows: Sequence[Sequence[object]]) -> Iter
         yield "| " + " | ".join(cells) + " |"
 
 
-def print_table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """Print a Markdown table; see `table_lines`."""
+def print_table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Print a Markdown table row by row, as they come; see `table_lines`."""
     for line in table_lines(header, rows):
         print(line, flush=True)
 
