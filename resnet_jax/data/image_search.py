@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import NamedTuple
 
 from ..storage import printable_name
 from .image_formats import SUFFIXES
+from .progress import Advance, late_progress
 
 # What file servers, systems and tools leave beside the files of their users.
 _SYSTEM_NAMES = frozenset(
@@ -92,14 +94,17 @@ def find_images(folder: Path) -> FoundImages:
     return FoundImages(list(map(Path, found.paths)), found.passed_over)
 
 
-def find_files(folder: Path) -> FoundFiles:
+def find_files(folder: Path, advance: Advance | None = None) -> FoundFiles:
     """Find the image files in a folder and the folders below it, as `find_images` does.
 
     Args:
         folder: where to look.
+        advance: to be called with the number of files and folders that were looked at since its
+            last call; None shows a bar of its own if the search takes long.
     """
-    search = _Search()
-    search.walk(folder)
+    with nullcontext(advance) if advance else late_progress(f"Searching {folder}") as count:
+        search = _Search(count)
+        search.walk(folder)
     return FoundFiles(
         # The order of `Path` objects: folder by folder.
         sorted(search.paths, key=lambda path: os.path.normcase(path).split(os.sep)),  # noqa: PTH206
@@ -138,12 +143,16 @@ def is_system_name(name: str) -> bool:
 class _Search:
     """One search: what was found so far.
 
+    Args:
+        advance: told of every folder how many files and folders it holds.
+
     Attributes:
         paths: the image files.
         passed_over: the other files and folders, by kind.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, advance: Advance) -> None:
+        self._advance = advance
         self.paths: list[str] = []
         self.passed_over: dict[str, list[Path]] = {}
         self._searched: set[Path] = set()
@@ -178,6 +187,7 @@ class _Search:
             except OSError:
                 self._pass_over(UNREADABLE, folder)
                 continue
+            self._advance(len(found))
             # `Path` joins with care, and slowly; a name is appended to what it makes of the folder.
             start_of_paths = str(folder / "_")[:-1]
             for entry in found:

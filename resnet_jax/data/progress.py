@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Protocol
 
 from ..storage import printable
@@ -12,6 +14,9 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 _PLAIN_LINES = 10
+
+LATE_SECONDS = 1.0
+"""Work that is over sooner shows no late bar."""
 
 
 class Advance(Protocol):
@@ -55,6 +60,48 @@ def byte_progress(label: str, total: int | None, done: int) -> Iterator[Advance]
 
 
 @contextmanager
+def late_progress(label: str) -> Iterator[Advance]:
+    """Show how many units are done on a terminal's standard error, if it takes over a second.
+
+    For work that is quick as a rule, and of which nobody knows how much there is.
+
+    Args:
+        label: what is being done, in any text; nothing in it is markup.
+
+    Yields:
+        A function to call with the number of units done since its last call.
+    """
+    lock, over, done = threading.Lock(), False, 0
+    bar: Advance | None = None
+
+    def advance(amount: int, /) -> None:
+        nonlocal done
+        with lock:
+            done += amount
+            if bar is not None:
+                bar(amount)
+
+    def show() -> None:
+        nonlocal bar
+        with lock:
+            if not over:
+                bar = stack.enter_context(progress_bar(label, None))
+                bar(done)
+
+    timer = threading.Timer(LATE_SECONDS, show)
+    timer.daemon = True
+    with ExitStack() as stack:
+        if sys.stderr is not None and sys.stderr.isatty():
+            timer.start()
+        try:
+            yield advance
+        finally:
+            timer.cancel()
+            with lock:
+                over = True
+
+
+@contextmanager
 def _bar(label: str, total: int | None, done: int, *, in_bytes: bool) -> Iterator[Advance]:
     from rich.console import Console  # slow to import, and most starts show no bar
 
@@ -77,8 +124,13 @@ def _bar(label: str, total: int | None, done: int, *, in_bytes: bool) -> Iterato
         TextColumn("{task.description}", markup=False),
         BarColumn(),
         *((DownloadColumn(), TransferSpeedColumn()) if in_bytes else ()),
-        TextColumn("{task.percentage:>3.0f} %"),
-        TimeRemainingColumn(),
+        *(
+            (TextColumn("{task.percentage:>3.0f} %"), TimeRemainingColumn())
+            if total is not None
+            else ()
+            if in_bytes
+            else (TextColumn("{task.completed:,}"),)
+        ),
     )
     with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task(label, total=total, completed=done)

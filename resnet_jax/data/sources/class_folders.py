@@ -12,6 +12,7 @@ from ..base import DatasetError
 from ..class_names import is_utf_8, same_name
 from ..image_formats import SUFFIXES
 from ..image_search import BROKEN, HIDDEN, REPEATED, FoundFiles, find_files, is_system_name
+from ..progress import late_progress
 
 LOOSE_IMAGES = "images outside class folders"
 """The kind of the images that have no class."""
@@ -104,7 +105,8 @@ def find_classes(folders: list[Path]) -> dict[str, FoundFiles]:
                 f"the class folders {printable(str(twin))} and {printable_name(path.name)} are "
                 "the same folder; keep one"
             )
-    return {path.name: find_files(path) for path in folders}
+    with late_progress(f"Searching {len(folders):,} class folders") as advance:
+        return {path.name: find_files(path, advance) for path in folders}
 
 
 def merge(target: PassedOver, *others: Mapping[str, list[Path]]) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from ...storage import printable
 from ..base import DatasetError, Parts
+from ..progress import late_progress
 from ..remote_file import bytes_digest
 from .trees import Tree
 
@@ -100,10 +101,12 @@ def read_published(tree: Tree, digests: Mapping[str, str | None]) -> Iterator[tu
         DatasetError: if a file is not the published one, or, after the others, if one is missing.
     """
     missing = dict.fromkeys(digests)
-    for name, data in tree.read(list(digests)):
-        _check_digest(tree, name, data, digests[name])
-        missing.pop(name, None)
-        yield name, data
+    with late_progress(f"Reading {tree.path}") as advance:
+        for name, data in tree.read(list(digests)):
+            _check_digest(tree, name, data, digests[name])
+            missing.pop(name, None)
+            yield name, data
+            advance(1)
     if missing:
         raise DatasetError(f"{tree.path} lacks {', '.join(missing)}")
 
