@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 import warnings
 from pathlib import Path
 
@@ -54,7 +55,8 @@ def process_state():
         "random": (random.getstate(), np.random.get_state()[1].tobytes()),  # noqa: NPY002
         "folder": Path.cwd(),
         "numpy": np.geterr(),
-        "figures": dict(sys.modules["matplotlib"].rcParams) if "matplotlib" in sys.modules else {},
+        # A copy, because reading the entry of the backend may choose one.
+        "figures": sys.modules["matplotlib"].rcParams.copy() if "matplotlib" in sys.modules else {},
     }
 
 
@@ -93,6 +95,7 @@ def diverge(logits, labels):
 def send(*signals):
     for number in signals:
         os.kill(os.getpid(), number)
+        time.sleep(0.1)  # Two that wait for a busy machine would be one.
 
 
 ENDS = {
@@ -187,7 +190,7 @@ def test_a_process_without_others_keeps_its_settings():
 
 
 CODE = """
-import signal, os, sys
+import signal, os, sys, time
 import jax
 jax.config.update("jax_platforms", "cpu")
 from tiny_task import Small, center_crop, quiet_reporter, tiny_task
@@ -195,7 +198,9 @@ from resnet_jax.run import FitConfig, Sink, StopRequest, fit
 class Twice(Sink):
     def log(self, event):
         os.kill(os.getpid(), signal.{first})
+        time.sleep(0.5)  # Two that wait for a busy machine would be one.
         os.kill(os.getpid(), signal.{second})
+        time.sleep(0.5)
         print("went on", flush=True)
 task = tiny_task(model=Small(), prepare=center_crop)
 config = FitConfig(epochs=1, batch_size=48, eval_batch_size=64)
