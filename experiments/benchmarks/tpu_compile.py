@@ -2,11 +2,17 @@
 
     pip install -e '.[tpu]'
     python -m experiments.benchmarks.tpu_compile
+    python -m experiments.benchmarks.tpu_compile --transforms
 
 For each network, beside a plain Flax twin, it prints the compiler's estimates of one step on one
 chip: floating-point operations, bytes accessed, peak memory, and the number and bytes of
 collectives. A second table gives the collectives' bytes for other numbers of chips. A compilation
 takes minutes of all cores; nothing is run.
+
+With `--transforms` it compiles, for one chip, the transform of `input_pipeline` with each
+augmentation, and counts what a TPU does one after the other: gathers, scatters and loops. Beside it
+is what the same program would be if a TPU fetched pixels and levels as other platforms do. The
+estimates take the inside of a loop for one turn.
 """
 
 from __future__ import annotations
@@ -14,10 +20,12 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
+from unittest import mock
 
 import jax
 import jax.numpy as jnp
@@ -25,8 +33,9 @@ import optax
 from flax import linen as nn
 from jax import Array
 from jax.experimental import topologies
-from jax.sharding import NamedSharding, PartitionSpec
+from jax.sharding import NamedSharding, PartitionSpec, SingleDeviceSharding
 
+from resnet_jax.data import AUGMENTATIONS, Pipeline, make_augmentation
 from resnet_jax.models import ResNet, create_model
 from resnet_jax.training import (
     Batch,
@@ -39,7 +48,8 @@ from resnet_jax.training import (
 
 from .command_line import CommandLine
 from .flax_side import PlainResNet
-from .harness import exit_code
+from .harness import exit_code, print_table
+from .input_pipeline import SOURCE, our_transform
 
 NETWORKS = ("resnet34", "resnet50", "resnext50_32x4d")
 BUILDS = ("shared statistics", "bfloat16 reduction", "per-device statistics", "plain Flax")
@@ -48,6 +58,8 @@ twin."""
 TOPOLOGY = "v5e:2x4"
 SIZE = 110
 CHIPS = (1, 8, 64, 256)
+SERIAL = ("gather", "scatter", "while")
+"""What a TPU does one after the other."""
 
 _COLLECTIVE = re.compile(
     r" = (?P<shape>.+?) (?P<name>all-reduce|all-gather|reduce-scatter|all-to-all|"
@@ -171,18 +183,74 @@ def compile_step(network: str, build: str, devices: Sequence[Any], images_per_ch
     )
 
 
+def compile_transform(augmentation: str | None, device: Any, images: int, *, fetch: bool) -> Any:
+    """Compile the transform of a batch of images, and an augmentation.
+
+    Args:
+        augmentation: A key of `AUGMENTATIONS`, or None.
+        device: A device of a topology.
+        images: Images of the batch.
+        fetch: Whether pixels and levels are fetched as on other platforms.
+    """
+    chosen = () if augmentation is None else (make_augmentation(augmentation),)
+    pipeline = Pipeline(our_transform(), chosen, num_classes=10)
+    shapes = (
+        jax.ShapeDtypeStruct((images, SOURCE, SOURCE, 3), jnp.uint8),
+        jax.ShapeDtypeStruct((images,), jnp.int32),
+        jax.eval_shape(lambda: jax.random.split(jax.random.key(0), images)),
+    )
+    there = SingleDeviceSharding(device)
+    arguments = [jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=there) for x in shapes]
+
+    def by_default(*operands: Any, default: Any, **platforms: Any) -> Any:
+        del platforms
+        return default(*operands)
+
+    with mock.patch.object(jax.lax, "platform_dependent", by_default) if fetch else nullcontext():
+        # A function of its own: JAX would find the other one's program.
+        return jax.jit(lambda *values: pipeline(*values)).lower(*arguments).compile()
+
+
+def measure_transforms(device: Any, images: int) -> None:
+    """Print what a TPU does for the transform with each augmentation."""
+
+    def rows() -> Iterator[list[object]]:
+        for name in (None, *AUGMENTATIONS):
+            for fetch in (False, True):
+                program = compile_transform(name, device, images, fetch=fetch)
+                costs, text = program.cost_analysis(), program.as_text()
+                yield [
+                    name or "none",
+                    "as other platforms" if fetch else "ours",
+                    f"{costs['flops'] / 1e9:.1f}",
+                    f"{costs['bytes accessed'] / 1e9:.2f}",
+                    f"{program.memory_analysis().peak_memory_in_bytes / 1e9:.2f}",
+                    *(len(re.findall(rf" {kind}\(", text)) for kind in SERIAL),
+                ]
+
+    print(f"{images} images of {SOURCE}x{SOURCE}, on one TPU v5e chip\n")
+    columns = ["GFLOP", "GB accessed", "peak GB", *(f"{kind}s" for kind in SERIAL)]
+    print_table(["augmentation", "build", *columns], rows())
+
+
 def work(argv: Sequence[str] | None) -> int:
     """Do what the command line says; return the exit code."""
     parser = CommandLine(__doc__)
     parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=list(NETWORKS))
     parser.add_argument("--builds", nargs="+", choices=BUILDS, default=list(BUILDS))
     parser.add_argument("--images-per-chip", type=int, default=256, help="of a step")
+    parser.add_argument(
+        "--transforms", action="store_true", help="of the transform and the augmentations"
+    )
     options = parser.parse_args(argv)
 
     # The chips are only described: ask no metadata server for them, and run nothing.
     os.environ.setdefault("TPU_SKIP_MDS_QUERY", "1")
     jax.config.update("jax_platforms", "cpu")
     devices = topologies.get_topology_desc(platform="tpu", topology_name=TOPOLOGY).devices
+    if options.transforms:
+        measure_transforms(devices[0], options.images_per_chip)
+        return 0
     print(
         f"A step on {len(devices)} TPU v5e chips, {options.images_per_chip} images of "
         f"{SIZE}x{SIZE} a chip, bfloat16; the figures are for one chip.\n"

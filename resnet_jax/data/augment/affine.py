@@ -11,6 +11,8 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike
 
+from .lookup import pixels_at
+
 BITS = 16
 """Pillow's bits after the point of a coordinate."""
 
@@ -30,7 +32,7 @@ def affine(image: Array, matrix: Array) -> Array:
         for row in matrix
     )
     is_inside = (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)
-    pixels = image[jnp.clip(rows, 0, height - 1), jnp.clip(columns, 0, width - 1)]
+    pixels = pixels_at(image, jnp.clip(rows, 0, height - 1), jnp.clip(columns, 0, width - 1))
     return jnp.where(is_inside[..., None], pixels, 0)
 
 

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from .base import Stage
+from .lookup import window_at
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class PadCrop:
 
         def crop(key: Array, image: Array) -> Array:
             row, column = jax.random.randint(key, (2,), 0, 2 * size + 1, jnp.int32)
-            return jax.lax.dynamic_slice(image, (row, column, jnp.int32(0)), images.shape[1:])
+            return window_at(image, row, column, images.shape[1:])
 
         return jax.vmap(crop)(keys, padded), labels
 

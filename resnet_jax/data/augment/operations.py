@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike
 
-LEVELS = 256
+from .lookup import LEVELS, count_levels, levels_in
 
 
 def luminance(image: Array) -> Array:
@@ -123,8 +123,8 @@ def equalize(image: Array) -> Array:
 
 def _equalize_channel(channel: Array) -> Array:
     x = channel.astype(jnp.int32)
-    counts = jnp.zeros(LEVELS, jnp.int32).at[x].add(1)
+    counts = count_levels(x)
     step = (x.size - counts[x.max()]) // (LEVELS - 1)
     before = jnp.cumsum(counts) - counts
     table = jnp.clip((step // 2 + before) // jnp.maximum(step, 1), 0, LEVELS - 1)
-    return jnp.where(step > 0, table[x], x).astype(jnp.uint8)
+    return jnp.where(step > 0, levels_in(table, x), x).astype(jnp.uint8)
