@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 
 @dataclass(frozen=True)
@@ -16,6 +17,7 @@ class Convolution:
         kernel: Side of the kernel.
         stride: Stride in both directions.
         groups: Groups of channels.
+        operation: What it is.
     """
 
     side: int
@@ -24,6 +26,7 @@ class Convolution:
     kernel: int
     stride: int = 1
     groups: int = 1
+    operation: ClassVar[str] = "convolution"
 
     @property
     def name(self) -> str:

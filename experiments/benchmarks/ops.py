@@ -22,24 +22,25 @@ from __future__ import annotations
 import importlib.util
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from resnet_jax.ops import cpu_lowering
 
+from .accelerator import jax_steps, torch_steps
 from .bench import Bench
 from .command_line import CommandLine
 from .harness import Failure, describe_machine, exit_code, new_file, print_table, save
-from .layers import Convolution, Layer
+from .layers import Layer
 from .turns import Deadline, Result, Side, measure
 
 NETWORKS = ("resnet34", "resnet50", "resnext50_32x4d")
 STEP = "train step"
 PARTS = {
-    "convolutions, forward": (Convolution, "forward"),
-    "convolutions, input gradients": (Convolution, "input gradient"),
-    "convolutions, kernel gradients": (Convolution, "kernel gradient"),
+    "convolutions, forward": ("convolution", "forward"),
+    "convolutions, input gradients": ("convolution", "input gradient"),
+    "convolutions, kernel gradients": ("convolution", "kernel gradient"),
     "normalisations, both ways": ("batch norm", "both ways"),
     "max pool, both ways": ("max pool", "both ways"),
 }
@@ -90,20 +91,6 @@ def torch_ops(**arguments: Any) -> Bench:
     return TorchOps(**arguments)
 
 
-def jax_steps(**arguments: Any) -> Bench:
-    """Make a training step in JAX; see `JaxSteps`."""
-    from .jax_bench import JaxSteps
-
-    return JaxSteps(**arguments)
-
-
-def torch_steps(**arguments: Any) -> Bench:
-    """Make a training step in torch, on the CPU; see `TorchSteps`."""
-    from .torch_bench import TorchSteps
-
-    return TorchSteps(device="cpu", **arguments)
-
-
 class Benchmark:
     """Measures the operations, and remembers the rows.
 
@@ -136,34 +123,33 @@ class Benchmark:
     def layer(self, layer: Layer, jobs: Sequence[str]) -> Iterator[Row]:
         """Measure jobs of a layer."""
         common = {"layer": layer, "batch": self._batch}
-        sides = {}
-        for name in self._sides:
-            if name == "torch":
-                for layout in ("NCHW", "channels_last"):
-                    sides[f"torch {layout}"] = Side(torch_ops, {**common, "layout": layout})
-            else:
-                sides[name] = Side(jax_ops, {**common, "plain": name == "lax"})
-        yield from self._measure(layer.name, sides, jobs)
+        sides = {
+            name: Side(jax_ops, {**common, "plain": name == "lax"})
+            for name in self._sides
+            if name != "torch"
+        }
+        yield from self._measure(layer.name, sides | self._torch(torch_ops, common), jobs)
 
     def step(self, variant: str, size: int) -> Row:
         """Measure a whole training step."""
         common = {"variant": variant, "batch": self._batch, "size": size}
         sides = {"ours": Side(jax_steps, {**common, "plain": False})}
-        if "torch" in self._sides:
-            for layout in ("NCHW", "channels_last"):
-                sides[f"torch {layout}"] = Side(torch_steps, {**common, "layout": layout})
-        return next(self._measure(variant, sides, [STEP]))
+        torch = self._torch(torch_steps, {**common, "device": "cpu"})
+        return next(self._measure(variant, sides | torch, [STEP]))
+
+    def _torch(self, make: Callable[..., Bench], common: Mapping[str, Any]) -> dict[str, Side]:
+        """Return torch's sides, one for each of its memory layouts, if it is measured."""
+        layouts = ("NCHW", "channels_last") if "torch" in self._sides else ()
+        return {f"torch {layout}": Side(make, {**common, "layout": layout}) for layout in layouts}
 
     def parts(self, variant: str, layers: Mapping[Layer, int], step: Row) -> Iterator[Row]:
         """Yield the parts of a step, what is left, and the step."""
         parts = []
-        for part, (kind, job) in PARTS.items():
+        for part, (operation, job) in PARTS.items():
             counted = [
                 (self.rows[f"{layer.name} {job}"], count)
                 for layer, count in layers.items()
-                if (kind is Convolution) == isinstance(layer, Convolution)
-                and (kind is Convolution or layer.name.startswith(str(kind)))
-                and job in layer.jobs
+                if layer.operation == operation and job in layer.jobs
             ]
             sums = [
                 _total([getattr(row, side) for row, _ in counted], [count for _, count in counted])
@@ -172,7 +158,7 @@ class Benchmark:
             parts.append(Row(f"{variant}: {part}", sums[0], None, sums[1]))
         yield from parts
         left = [
-            _total([getattr(step, side), *(getattr(part, side) for part in parts)], [1, *[-1] * 5])
+            _total([getattr(row, side) for row in (step, *parts)], [1, *[-1] * len(parts)])
             for side in ("ours", "torch")
         ]
         yield Row(f"{variant}: all else", left[0], None, left[1])

@@ -223,8 +223,8 @@ def measure_transforms(device: Any, images: int) -> None:
                     name or "none",
                     "as other platforms" if fetch else "ours",
                     f"{costs['flops'] / 1e9:.1f}",
-                    f"{costs['bytes accessed'] / 1e9:.2f}",
-                    f"{program.memory_analysis().peak_memory_in_bytes / 1e9:.2f}",
+                    costs["bytes accessed"] / 1e9,
+                    program.memory_analysis().peak_memory_in_bytes / 1e9,
                     *(len(re.findall(rf" {kind}\(", text)) for kind in SERIAL),
                 ]
 
@@ -255,29 +255,31 @@ def work(argv: Sequence[str] | None) -> int:
         f"A step on {len(devices)} TPU v5e chips, {options.images_per_chip} images of "
         f"{SIZE}x{SIZE} a chip, bfloat16; the figures are for one chip.\n"
     )
-    print("| network | build | GFLOP | GB accessed | peak GB | collectives | MB | compiled in s |")
-    print("| --- | --- | --- | --- | --- | --- | --- | --- |")
     costs: dict[tuple[str, str], Cost] = {}
-    for network in options.networks:
-        for build in options.builds:
-            cost = compile_step(network, build, devices, options.images_per_chip)
-            costs[network, build] = cost
-            print(
-                f"| {network} | {build} | {cost.flops / 1e9:.0f} | {cost.bytes_accessed / 1e9:.2f} "
-                f"| {cost.peak_bytes / 1e9:.2f} | {cost.collectives} "
-                f"| {cost.collective_bytes / 1e6:.2f} | {cost.seconds:.0f} |",
-                flush=True,
-            )
+
+    def rows() -> Iterator[list[object]]:
+        for network in options.networks:
+            for build in options.builds:
+                cost = compile_step(network, build, devices, options.images_per_chip)
+                costs[network, build] = cost
+                yield [
+                    *(network, build, f"{cost.flops / 1e9:.0f}", cost.bytes_accessed / 1e9),
+                    *(cost.peak_bytes / 1e9, cost.collectives, cost.collective_bytes / 1e6),
+                    f"{cost.seconds:.0f}",
+                ]
+
+    columns = ["GFLOP", "GB accessed", "peak GB", "collectives", "MB", "compiled in s"]
+    print_table(["network", "build", *columns], rows())
     print(
         "\nMB that each chip sends in a step, with the same number of images a chip: calculated as "
         f"2 (n - 1) / n times the collectives' bytes of the program for {len(devices)} chips.\n"
     )
+    sent = (
+        [*job, *(f"{ring_bytes(cost.collective_bytes, chips) / 1e6:.1f}" for chips in CHIPS)]
+        for job, cost in costs.items()
+    )
     headings = (f"{chips} chip{'' if chips == 1 else 's'}" for chips in CHIPS)
-    print("| network | build | " + " | ".join(headings) + " |")
-    print("| --- " * (2 + len(CHIPS)) + "|")
-    for (network, build), cost in costs.items():
-        sent = (ring_bytes(cost.collective_bytes, chips) / 1e6 for chips in CHIPS)
-        print(f"| {network} | {build} | " + " | ".join(f"{value:.1f}" for value in sent) + " |")
+    print_table(["network", "build", *headings], sent)
     return 0
 
 

@@ -68,7 +68,7 @@ def _resample(
     """Resize an axis of an image and crop it, both bfloat16 of whole numbers."""
     source = x.shape[axis]
     places = start + jnp.arange(crop, dtype=jnp.int32)
-    chosen = (places[:, None] == jnp.arange(target, dtype=jnp.int32)[None]).astype(jnp.bfloat16)
+    chosen = choices(places, target)
     if source == target:
         return jnp.einsum(product, x, chosen)  # each sum has one term
     # Half of the last bit that stays rounds halves up.
@@ -79,6 +79,19 @@ def _resample(
         total = total + sums.astype(jnp.int32) * _BASE**power
     # Negative weights may leave the levels, and then there is no level to round to.
     return (total >> WEIGHT_BITS).clip(0, 255).astype(jnp.bfloat16)
+
+
+def choices(places: Array, size: int) -> Array:
+    """Return a matrix that picks the entries at these places of an axis, when multiplied with it.
+
+    Args:
+        places: int32 `[...]`, from 0 to `size - 1`.
+        size: entries of the axis.
+
+    Returns:
+        bfloat16 `[n, size]` for n places in all, with a 1 in each row.
+    """
+    return (places.reshape(-1, 1) == jnp.arange(size, dtype=jnp.int32)[None]).astype(jnp.bfloat16)
 
 
 def _digits(taps: Taps, source: int) -> list[np.ndarray]:

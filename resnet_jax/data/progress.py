@@ -115,22 +115,26 @@ def _bar(label: str, total: int | None, done: int, *, in_bytes: bool) -> Iterato
         BarColumn,
         DownloadColumn,
         Progress,
+        ProgressColumn,
         TextColumn,
         TimeRemainingColumn,
         TransferSpeedColumn,
     )
 
+    if total is not None:
+        end: tuple[ProgressColumn, ...] = (
+            TextColumn("{task.percentage:>3.0f} %"),
+            TimeRemainingColumn(),
+        )
+    elif in_bytes:
+        end = ()
+    else:
+        end = (TextColumn("{task.completed:,}"),)
     columns = (
         TextColumn("{task.description}", markup=False),
         BarColumn(),
         *((DownloadColumn(), TransferSpeedColumn()) if in_bytes else ()),
-        *(
-            (TextColumn("{task.percentage:>3.0f} %"), TimeRemainingColumn())
-            if total is not None
-            else ()
-            if in_bytes
-            else (TextColumn("{task.completed:,}"),)
-        ),
+        *end,
     )
     with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task(label, total=total, completed=done)

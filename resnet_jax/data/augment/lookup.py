@@ -13,6 +13,8 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from ..products import choices
+
 LEVELS = 256
 
 MOST_PIXELS = 512 * 512
@@ -52,8 +54,8 @@ def pixels_by_products(image: Array, rows: Array, columns: Array) -> Array:
 
     def pick(places: tuple[Array, Array]) -> Array:
         rows, columns = places
-        lines = jnp.einsum("ph,hwc->pwc", _choices(rows, height), values)
-        pixels = jnp.einsum("pwc,pw->pc", lines, _choices(columns, width))
+        lines = jnp.einsum("ph,hwc->pwc", choices(rows, height), values)
+        pixels = jnp.einsum("pwc,pw->pc", lines, choices(columns, width))
         return pixels.astype(image.dtype).reshape(*rows.shape, channels)
 
     together = max(1, MOST_TOGETHER // (rows.shape[1] * width))
@@ -91,7 +93,7 @@ def window_by_slice(image: Array, row: Array, column: Array, shape: tuple[int, .
 def window_by_products(image: Array, row: Array, column: Array, shape: tuple[int, ...]) -> Array:
     """Return the window as `window_at` does, by a product for the rows and one for the columns."""
     rows, columns = (
-        _choices(first + jnp.arange(size, dtype=jnp.int32), of)
+        choices(first + jnp.arange(size, dtype=jnp.int32), of)
         for first, size, of in zip((row, column), shape, image.shape, strict=False)
     )
     lines = jnp.einsum("yh,hwc->ywc", rows, image.astype(jnp.bfloat16))
@@ -139,11 +141,6 @@ def counts_by_scatter(levels: Array) -> Array:
 def counts_by_sums(levels: Array) -> Array:
     """Count the levels as `count_levels` does, as one sum for each."""
     return _is_level(levels.reshape(-1)).sum(0, dtype=jnp.int32)
-
-
-def _choices(places: Array, size: int) -> Array:
-    """Return bfloat16 `[places, size]` with a 1 at each place."""
-    return (places.reshape(-1, 1) == jnp.arange(size, dtype=jnp.int32)[None]).astype(jnp.bfloat16)
 
 
 def _is_level(levels: Array) -> Array:
