@@ -118,7 +118,7 @@ def levels_in(table: Array, levels: Array) -> Array:
 def levels_by_sums(table: Array, levels: Array) -> Array:
     """Return the levels as `levels_in` does, as sums over the table."""
     table = table.reshape((1,) * levels.ndim + (LEVELS,))
-    return jnp.where(_is_level(levels), table, 0).sum(-1)
+    return jnp.where(_is_level(levels), table, 0).sum(-1, dtype=table.dtype)
 
 
 def count_levels(levels: Array) -> Array:

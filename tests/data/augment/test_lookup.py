@@ -8,6 +8,13 @@ import pytest
 from resnet_jax.data.augment import lookup
 
 
+@pytest.fixture(autouse=True, params=[False, True], ids=["32 bits", "64 bits"])
+def x64(request):
+    """Compute each case with and without JAX's 64-bit types."""
+    with jax.enable_x64(request.param):
+        yield
+
+
 @pytest.fixture
 def rng():
     return np.random.default_rng(0)
