@@ -84,7 +84,8 @@ def _rank_batch(
     logits = cast(Array, model.apply(variables, images, train=False)).astype(jnp.float32)
     classes = logits.shape[-1]
     own = jnp.take_along_axis(logits, labels[:, None], axis=-1)
-    before = jnp.arange(classes)[None] < labels[:, None]
+    with jax.numpy_dtype_promotion("standard"):  # labels may be integers of any type
+        before = jnp.arange(classes)[None] < labels[:, None]
     ranks = jnp.sum((logits > own) | ((logits == own) & before), axis=-1, dtype=jnp.int32)
     ranks = jnp.where(jnp.isnan(logits).any(-1), jnp.int32(classes), ranks)
     found = ranks, cross_entropy(logits, labels)

@@ -12,6 +12,7 @@ from flax import linen as nn
 from jax import Array
 from jax.typing import DTypeLike
 
+from ..ops.dtypes import at_least_float32
 from .layers import kaiming_normal_fan_out, torch_linear_uniform
 
 
@@ -142,7 +143,7 @@ class _ChannelTaps(nn.Module):
 
 
 def _means(x: Array) -> Array:
-    return x.mean((1, 2), dtype=jnp.promote_types(x.dtype, jnp.float32))
+    return x.mean((1, 2), dtype=at_least_float32(x.dtype))
 
 
 ATTENTIONS: Mapping[str, Attention] = MappingProxyType(

@@ -17,6 +17,7 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from jax import Array
 
 from ..ops import fuse_convolutions
+from ..ops.dtypes import at_least_float32
 from .norm_places import find_norms, is_conv, is_norm
 
 
@@ -153,7 +154,7 @@ def _replace(
     dtype = x.dtype if module.dtype is None else module.dtype
     if module.has_variable("params", "scale"):
         scale: Array = module.get_variable("params", "scale")[None, None, None, :]
-        x = _add(x.astype(jnp.promote_types(x.dtype, jnp.float32)) * scale, module)
+        x = _add(x.astype(at_least_float32(x.dtype)) * scale, module)
     return x.astype(dtype)
 
 

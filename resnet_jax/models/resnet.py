@@ -11,6 +11,7 @@ from jax import Array
 from jax.typing import DTypeLike
 
 from ..ops import countable_flops
+from ..ops.dtypes import at_least_float32
 from .anti_alias import ANTI_ALIASES, AntiAlias
 from .attention import ATTENTIONS, Attention
 from .blocks import Block
@@ -240,7 +241,7 @@ class ResNet(nn.Module):
             maps[f"layer{stage}"] = x
         if self.final_norm:
             x = (nn.relu if self.act is None else self.act)(self.final_bn(x, train))
-        maps["pooled"] = x.mean((1, 2), dtype=jnp.promote_types(x.dtype, jnp.float32))
+        maps["pooled"] = x.mean((1, 2), dtype=at_least_float32(x.dtype))
         return maps
 
     def __call__(self, x: Array, train: bool = False) -> Array:

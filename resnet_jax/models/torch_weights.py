@@ -214,7 +214,8 @@ def fill(
     if head == "reinit":
         features = fresh["fc.weight"].shape[1]
         head_key = jax.random.key(0) if head_key is None else head_key
-        params = Dense(model.num_classes).init(head_key, jnp.zeros((1, features)))["params"]
+        vectors = jnp.zeros((1, features), jnp.float32)
+        params = Dense(model.num_classes).init(head_key, vectors)["params"]
         flat |= {("params", "fc", name): value for name, value in params.items()}
     return unflatten_dict(flat)
 

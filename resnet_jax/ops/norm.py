@@ -10,6 +10,7 @@ from jax import lax
 
 from . import linear
 from .conv.geometry import varying, zeros
+from .dtypes import at_least_float32
 from .moments import moments, row
 from .pool import Pool, max_pool
 
@@ -160,7 +161,7 @@ def _forward(
     bias: jax.Array,
     shift: jax.Array,
 ) -> tuple[Results, Residuals]:
-    mean, var = moments(x.astype(jnp.promote_types(x.dtype, jnp.float32)), shift, axis_name)
+    mean, var = moments(x.astype(at_least_float32(x.dtype)), shift, axis_name)
     inverse = lax.rsqrt(var + epsilon)
     # Not `x - mean` again, here or backward: XLA would store the one of the variance and keep it.
     factor = inverse * scale

@@ -14,7 +14,7 @@ from jax import Array, lax
 
 from .batches import EvalBatch, EvalPlan
 from .engine import Engine, Parallel, choose_engine
-from .losses import LossFunction, check_labels, cross_entropy
+from .losses import LossFunction, check_labels, cross_entropy, is_correct
 from .preparation import Prepare, as_is, example_keys
 
 
@@ -73,7 +73,7 @@ def eval_step(
     logits = cast(Array, model.apply(variables, images))
     check_labels(labels, logits, integers_only=True)
     count = jnp.sum(valid, dtype=jnp.int32)
-    correct = jnp.sum(valid & (jnp.argmax(logits, -1) == labels), dtype=jnp.int32)
+    correct = jnp.sum(valid & is_correct(logits, labels), dtype=jnp.int32)
     loss = jnp.sum(jnp.where(valid, loss_fn(logits, labels), 0.0))
     if axis_name is not None:
         count, correct, loss = lax.psum((count, correct, loss), axis_name)

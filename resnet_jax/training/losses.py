@@ -43,6 +43,7 @@ def cross_entropy(logits: Array, labels: Array, *, label_smoothing: float = 0.0)
     classes = logits.shape[-1]
     if labels.ndim == 2:
         return optax.losses.softmax_cross_entropy(logits, _smooth(labels, label_smoothing))
+    labels = _class_numbers(labels)
     if label_smoothing:
         one_hot = jax.nn.one_hot(labels, classes, dtype=logits.dtype)
         losses = optax.losses.softmax_cross_entropy(logits, _smooth(one_hot, label_smoothing))
@@ -55,6 +56,17 @@ def cross_entropy(logits: Array, labels: Array, *, label_smoothing: float = 0.0)
 def _smooth(labels: Array, smoothing: float) -> Array:
     """Spread a part of each label over all classes."""
     return (1.0 - smoothing) * labels + smoothing / labels.shape[-1]
+
+
+def is_correct(logits: Array, labels: Array) -> Array:
+    """Return whether each greatest logit is the label's, bool `[batch]`.
+
+    Args:
+        logits: `[batch, classes]`.
+        labels: `[batch]` integers of any type.
+    """
+    labels = _class_numbers(jnp.asarray(labels))
+    return jnp.argmax(logits, -1).astype(labels.dtype) == labels
 
 
 def check_labels(labels: Array, logits: Array, *, integers_only: bool = False) -> None:
@@ -86,6 +98,11 @@ def check_labels(labels: Array, logits: Array, *, integers_only: bool = False) -
         f"`labels` ({jnp.result_type(labels)}{list(found)}) must be {wanted}, "
         f"for logits of shape {list(shape)}"
     )
+
+
+def _class_numbers(labels: Array) -> Array:
+    """Return integer labels in a type that holds the number of classes, which theirs may not."""
+    return labels.astype(jnp.int64 if labels.dtype.itemsize > 4 else jnp.int32)
 
 
 def _check_classes(labels: Array, classes: int) -> None:

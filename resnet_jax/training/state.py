@@ -70,7 +70,8 @@ def create_state(
 
     def begin(variables: Mapping[str, Any]) -> TrainState:
         params, batch_stats = variables["params"], variables.get("batch_stats", {})
-        opt_state = tx.init(params)
+        with jax.numpy_dtype_promotion("standard"):  # which optax takes for granted
+            opt_state = tx.init(params)
         if has_learning_rate(opt_state):
             check_scalar("learning_rate", get_learning_rate(opt_state))
         return TrainState(

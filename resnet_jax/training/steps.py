@@ -25,7 +25,7 @@ from .batches import Batch, Epoch
 from .ema import check_decay, update_ema
 from .engine import Engine, Parallel, choose_engine
 from .learning_rate import get_learning_rate, has_learning_rate, set_learning_rate
-from .losses import LossFunction, check_labels, cross_entropy
+from .losses import LossFunction, check_labels, cross_entropy, is_correct
 from .preparation import Prepare, as_is, dropout_key, example_keys
 from .reductions import ReduceDtype, average, average_gradients, check_reduce_dtype
 from .schedules import Schedule
@@ -129,7 +129,7 @@ def train_step(
         updated = jax.tree.unflatten(statistics, jax.tree.leaves(updates.get("batch_stats", {})))
         counts = {}
         if count_correct:
-            counts["correct"] = jnp.sum(jnp.argmax(logits, -1) == labels, dtype=jnp.int32)
+            counts["correct"] = jnp.sum(is_correct(logits, labels), dtype=jnp.int32)
         return loss_fn(logits, labels).mean(), (updated, counts)
 
     def micro_step(batch_stats: Any, part: Any, examples: Any) -> tuple[Any, tuple[Any, Any]]:
@@ -148,7 +148,10 @@ def train_step(
             batch_stats, results = micro_step(batch_stats, *numbered)
             return (batch_stats, jax.tree.map(jnp.add, sums, results)), None
 
-        parts = (jnp.arange(accumulate_steps), _micro_batches(examples, accumulate_steps))
+        parts = (
+            jnp.arange(accumulate_steps, dtype=jnp.int32),
+            _micro_batches(examples, accumulate_steps),
+        )
         first = jax.tree.map(lambda leaf: leaf[0], parts)
         shapes = jax.eval_shape(micro_step, state.batch_stats, *first)[1]
         zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
@@ -167,7 +170,8 @@ def train_step(
         controlled = get_learning_rate(opt_state)
         used = controlled * schedule(state.step).astype(controlled.dtype)
         opt_state = set_learning_rate(opt_state, used)
-    updates, opt_state = tx.update(gradients, opt_state, state.params)
+    with jax.numpy_dtype_promotion("standard"):  # which optax takes for granted
+        updates, opt_state = tx.update(gradients, opt_state, state.params)
     # Under `jax_enable_x64` a schedule may return float64; a state keeps its types.
     opt_state = jax.tree.map(_as_before, opt_state, state.opt_state)
     metrics = {"loss": loss, **counts}

@@ -1,5 +1,6 @@
 """A pickle can build arrays in containers and can call nothing."""
 
+import gc
 import io
 import os
 import pickle
@@ -32,6 +33,33 @@ def test_reads_what_python_3_writes(protocol):
     batch = load(pickle.dumps(original, protocol))
     assert batch.keys() == original.keys()
     assert all(np.array_equal(batch[key], original[key]) for key in original)
+
+
+@pytest.mark.parametrize("dtype", ["?", "<i8", ">i8", "<f4", ">u2"])
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_reads_arrays_of_numbers(dtype, order):
+    original = np.asarray(np.arange(300).reshape(30, 10), dtype, order=order)
+    array = load(pickle.dumps(original, 2))
+    assert array.dtype == original.dtype.newbyteorder("=")  # NumPy turns the bytes round
+    assert np.array_equal(array, original)
+
+
+def test_flags_of_a_damaged_type_are_not_taken_over():
+    """NumPy would call functions that the type does not have, and say so when an array is freed."""
+    data = pickle.dumps(np.arange(3, dtype=np.uint8), 2)
+    alignment, flags = b"J\xff\xff\xff\xff", b"K\x00t"
+    assert data.count(alignment + flags) == 1
+    array = load(data.replace(alignment + flags, alignment + b"K\xfft"))
+    assert array.dtype.flags == 0
+    assert array.tolist() == [0, 1, 2]
+    del array
+    gc.collect()
+
+
+@pytest.mark.parametrize("values", [["a", None], ["text"]])
+def test_refuses_arrays_of_anything_else(values):
+    with pytest.raises(pickle.UnpicklingError, match=r"asks for an array of (object|<U)"):
+        load(pickle.dumps(np.array(values), 2))
 
 
 class Payload:

@@ -23,6 +23,7 @@ from resnet_jax.training import (
     make_train_step,
     zero_totals,
 )
+from resnet_jax.training.losses import is_correct
 
 IMAGES = np.random.default_rng(0).standard_normal((8, 2, 2, 1)).astype(np.float32)
 LABELS = np.arange(8, dtype=np.int32) % 4
@@ -48,6 +49,24 @@ def test_cross_entropy_is_torchs(smoothing, soft):
         torch.tensor(logits), torch.tensor(labels), label_smoothing=smoothing, reduction="none"
     )
     np.testing.assert_allclose(ours, theirs, rtol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", ["int8", "uint8", "int16", "uint32", "int64"])
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_labels_of_a_type_that_does_not_hold_the_number_of_classes(dtype, smoothing):
+    logits = jnp.asarray(np.random.default_rng(0).standard_normal((3, 700)), jnp.float32)
+    logits = logits.at[1, 5].set(9.0)
+    numbers = np.array([3, 5, 100])
+    losses = jax.jit(partial(cross_entropy, label_smoothing=smoothing))
+    with jax.enable_x64(dtype == "int64"):
+        labels = jnp.asarray(numbers, dtype)
+        np.testing.assert_allclose(losses(logits, labels), losses(logits, jnp.int32(numbers)), 1e-6)
+        assert is_correct(logits, labels).tolist() == [False, True, False]
+
+
+def test_a_label_that_is_no_class_stays_none_in_a_wider_or_signed_type():
+    labels = jnp.asarray([2**32 - 1, 2**31, 1], jnp.uint32)
+    assert jnp.isnan(jax.jit(cross_entropy)(jnp.zeros((3, 4)), labels)).tolist() == [1, 1, 0]
 
 
 WRONG = [

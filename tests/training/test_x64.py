@@ -23,6 +23,8 @@ def run(setting, file):
     paths = (str(FOLDER.parents[1]), str(FOLDER.parent), os.environ.get("PYTHONPATH", ""))
     environment = os.environ | {
         "JAX_ENABLE_X64": setting,
+        # What is computed in two types is cast on purpose.
+        "JAX_NUMPY_DTYPE_PROMOTION": "strict",
         "JAX_PLATFORMS": "cpu",
         "JAX_COMPILATION_CACHE_DIR": os.environ.get("JAX_COMPILATION_CACHE_DIR", CACHE),
         "PYTHONPATH": os.pathsep.join(filter(None, paths)),

@@ -94,6 +94,15 @@ def group_norm():
     return jax.jit(model.apply)(given, TRANSFORM.center(jnp.asarray(IMAGES.images)))
 
 
+def in_bfloat16(**options):
+    """Return logits and new statistics of a network that computes in bfloat16."""
+    model = tiny_model(dtype=jnp.bfloat16, **options)
+    x = TRANSFORM.center(jnp.asarray(IMAGES.images))
+    given = jax.jit(model.init)(KEY, x)
+    train = jax.jit(partial(model.apply, train=True, mutable=["batch_stats"]))
+    return jax.jit(model.apply)(given, x), train(given, x)
+
+
 CASES = {
     "state": lambda: create_state(MODEL, make_optimizer(0.1), KEY, (1, 8, 8, 1), ema=True),
     "permutation": lambda: epoch_permutation(KEY, 1, 100),
@@ -113,6 +122,13 @@ CASES = {
     "batch norm": partial(gradients, lambda *a: batch_norm_train(*a)[0], (4, 5, 5, 3), (3,), (3,)),
     "max pool": partial(gradients, max_pool, (2, 8, 8, 3)),
     "group norm": group_norm,
+    "bfloat16": in_bfloat16,
+    "bfloat16 and attention": partial(in_bfloat16, attention="eca"),
+    "bfloat16, blur and averages": partial(in_bfloat16, anti_alias="blur", shortcut="average"),
+    "batch norm in forward mode": lambda: jax.jvp(
+        lambda x: batch_norm_train(x, jnp.ones(3, jnp.float32), jnp.zeros(3, jnp.float32))[0],
+        *[(TRANSFORM.center(jnp.asarray(IMAGES.images)).repeat(3, -1),)] * 2,
+    ),
     "torch": torch_round_trip,
     "logits": lambda: predict_logits(
         MODEL, variables(), IMAGES.images, TRANSFORM.center, batch_size=12

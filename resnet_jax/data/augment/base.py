@@ -133,6 +133,8 @@ class Pipeline:
             num_classes]` where examples are mixed.
         """
         if self.mixes:
+            # A narrower type may not hold the number of classes.
+            labels = labels.astype(jnp.int32)
             labels = jax.nn.one_hot(labels, self.num_classes, dtype=jnp.float32)
         size = (self.transform.crop, self.transform.crop)
         indexed = list(enumerate(self.augmentations))

@@ -27,8 +27,8 @@ def inside(centres: Array, sizes: Array, shape: tuple[int, int]) -> Array:
     """
     first = centres - sizes // 2
     rows, columns = (
-        (first[:, axis, None] <= jnp.arange(side)[None])
-        & (jnp.arange(side)[None] < (first + sizes)[:, axis, None])
+        (first[:, axis, None] <= jnp.arange(side, dtype=jnp.int32)[None])
+        & (jnp.arange(side, dtype=jnp.int32)[None] < (first + sizes)[:, axis, None])
         for axis, side in enumerate(shape)
     )
     return (rows[:, :, None] & columns[:, None, :])[..., None]

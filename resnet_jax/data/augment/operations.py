@@ -100,7 +100,9 @@ def posterize(image: Array, bits: ArrayLike) -> Array:
 
 def solarize(image: Array, threshold: ArrayLike) -> Array:
     """Invert the levels from the threshold up, as `ImageOps.solarize`."""
-    return jnp.where(image < threshold, image, LEVELS - 1 - image)
+    return jnp.where(
+        image.astype(jnp.float32) < jnp.asarray(threshold, jnp.float32), image, LEVELS - 1 - image
+    )
 
 
 def invert(image: Array) -> Array:

@@ -53,7 +53,7 @@ def pickled_batch(labels_key: str) -> _Decoder:
             raise ValueError("its `data` is not a table of bytes")
         if labels.dtype.kind != "i" or labels.ndim != 1:
             raise ValueError(f"its `{labels_key}` is not a list of integers")
-        return pixels, labels
+        return np.asarray(pixels), labels
 
     return decode
 

@@ -102,6 +102,13 @@ def test_a_pipeline_makes_labels_one_hot_to_mix(keys, photos):
     assert ((nearest == LABELS) | (nearest == LABELS.reshape(-1, 2)[:, ::-1].ravel())).all()
 
 
+@pytest.mark.parametrize("dtype", [np.int8, np.uint8])
+def test_labels_to_mix_of_a_type_that_does_not_hold_the_number_of_classes(keys, photos, dtype):
+    pipeline = Pipeline(TRANSFORM, (Mixup(0.5),), 700)
+    given, expected = (pipeline(photos, LABELS.astype(t), keys)[1] for t in (dtype, np.int32))
+    np.testing.assert_array_equal(given, expected)
+
+
 @pytest.mark.parametrize(
     ("augmentations", "message"),
     [

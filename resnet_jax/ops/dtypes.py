@@ -1,0 +1,20 @@
+"""The types that sums and statistics have."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+from jax.typing import DTypeLike
+
+
+def at_least_float32(dtype: DTypeLike) -> jnp.dtype:
+    """Return float32, or a dtype that is wider.
+
+    `jnp.promote_types` alone refuses to name a wider type under `jax_numpy_dtype_promotion=strict`,
+    where values of this package are cast, and none is promoted.
+
+    >>> at_least_float32(jnp.bfloat16), at_least_float32(jnp.float64)
+    (dtype('float32'), dtype('float64'))
+    """
+    with jax.numpy_dtype_promotion("standard"):
+        return jnp.promote_types(dtype, jnp.float32)
