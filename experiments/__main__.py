@@ -9,19 +9,18 @@ Every command explains its options with --help.
 from __future__ import annotations
 
 import ast
-import pkgutil
 import re
 import shutil
 import textwrap
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 from . import cli
+from .asked_module import command_files
 
 GROUPS = ("Recipes", "Tools", "Benchmarks")
-_FOLDER = Path(__file__).parent
 _WIDEST = 100
 
 
@@ -49,22 +48,13 @@ class Command(NamedTuple):
 
 def find_commands() -> list[Command]:
     """Return the commands by their groups, each in alphabetical order; none is imported."""
-    commands = [
-        command
-        for folder in (_FOLDER, _FOLDER / "benchmarks")
-        for module in pkgutil.iter_modules([str(folder)])
-        if not module.ispkg and module.name != "__main__"
-        for command in _read(folder / f"{module.name}.py")
-    ]
+    commands = [_read(name, path) for name, path in command_files().items()]
     return sorted(commands, key=lambda command: (GROUPS.index(command.group), command.name))
 
 
-def _read(path: Path) -> Iterator[Command]:
-    """Yield the command of a file, if it is one."""
+def _read(name: str, path: Path) -> Command:
+    """Return the command of a file."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
-    tests = [ast.unparse(node.test) for node in tree.body if isinstance(node, ast.If)]
-    if "__name__ == '__main__'" not in tests:
-        return
     assigned = {
         name.id
         for node in tree.body
@@ -73,13 +63,12 @@ def _read(path: Path) -> Iterator[Command]:
         for name in ast.walk(target)
         if isinstance(name, ast.Name)
     }
-    if path.parent != _FOLDER:
+    if path.parent != Path(__file__).parent:
         group = "Benchmarks"
     else:
         # Recipes get their function from their defaults, tools define it.
         group = "Recipes" if "main" in assigned else "Tools"
-    name = ".".join(("experiments", *path.relative_to(_FOLDER).with_suffix("").parts))
-    yield Command(name, group, (ast.get_docstring(tree) or "").partition("\n")[0])
+    return Command(name, group, (ast.get_docstring(tree) or "").partition("\n")[0])
 
 
 def _print_commands() -> None:

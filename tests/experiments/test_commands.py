@@ -13,6 +13,7 @@ import pytest
 
 from experiments.__main__ import find_commands
 from experiments.__main__ import main as list_commands
+from experiments.asked_module import complain
 from resnet_jax.models import VARIANTS
 
 FOLDER = Path(__file__).parents[2] / "experiments"
@@ -138,6 +139,56 @@ def test_the_list_names_every_module_that_runs():
     }
     assert {command.name.rpartition(".")[2] for command in FOUND} == runs
     assert all(command.purpose for command in FOUND)
+
+
+@pytest.mark.parametrize(
+    ("name", "advice"),
+    [
+        ("fintune", "did you mean experiments.finetune?"),
+        ("evaluate", "did you mean experiments.validate?"),
+        ("cifar_resnet34.py", "did you mean experiments.cifar_resnet34?"),
+        ("ops", "did you mean experiments.benchmarks.ops?"),
+        ("train", "`python -m experiments` lists them"),
+        ("benchmarks", "`python -m experiments` lists them"),
+        ("benchmarks.train.step", "`python -m experiments` lists them"),
+    ],
+)
+def test_a_module_that_is_no_command(name, advice):
+    """Python runs some of them without a word."""
+    done = subprocess.run(
+        [sys.executable, "-m", f"experiments.{name}", "--epochs", "1"],
+        cwd=FOLDER.parent,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr == f"error: there is no command experiments.{name}; {advice}\n"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        *(["-m", command.name] for command in FOUND),
+        ["-m", "experiments"],
+        ["-m", "experiments.__main__"],
+        ["-X", "dev", "-W", "ignore", "-um", "experiments.predict", "-m", "experiments.x"],
+        ["-m", "experimentsx.y"],
+        ["-m", "pytest", "experiments.x"],
+        ["-c", "import experiments.train"],
+    ],
+)
+def test_other_programs_are_left_alone(arguments):
+    assert complain(["python", *arguments]) is None
+
+
+@pytest.mark.parametrize("flags", [["-m"], ["-um"], ["-X", "dev", "-Bsm"]])
+def test_flags_of_the_interpreter(flags):
+    assert "no command experiments.x;" in complain(["python", *flags, "experiments.x"])
+    assert "no command experiments.x;" in complain(
+        ["python", f"{''.join(flags[-1:])}experiments.x"]
+    )
 
 
 def test_the_list_of_variants(capsys):
