@@ -1,6 +1,7 @@
-"""Storage: files and nothing else. Atomic writes, a lock, digests, strict JSON, homes, error lines.
+"""Storage: files, and what every room says and checks of arguments.
 
-Importing it does not import JAX.
+Atomic writes, a lock, digests, strict JSON, homes, error lines, whole numbers. Importing it does
+not import JAX.
 
 Attributes:
     DISTRIBUTION: name under which pip knows this package.
@@ -16,6 +17,7 @@ from .plain_path import plain_path
 from .printable import printable, printable_name
 from .strict_json import JsonError, dumps, read_json, to_plain, write_json
 from .versions import DISTRIBUTION, PACKAGES, install_command, package_versions
+from .whole_number import whole_number
 
 __all__ = [
     "DISTRIBUTION",
@@ -39,6 +41,7 @@ __all__ = [
     "to_disk",
     "to_plain",
     "user_cache_dir",
+    "whole_number",
     "write_json",
     "write_manifest",
 ]
