@@ -11,6 +11,7 @@ from PIL import Image
 _QUARTER = 1 << 14
 _WHITE_IS_ZERO = 0
 _PHOTOMETRIC = 262
+_BITS_PER_SAMPLE = 258
 
 
 class Depth(NamedTuple):
@@ -28,23 +29,26 @@ class Depth(NamedTuple):
 
 
 def depth_of(image: Image.Image) -> Depth:
-    """Return how the samples of an image are stored; call it before the pixels are loaded.
+    """Return how the samples of an image are stored.
 
-    - PNM states its largest value, which Pillow scales to the full range;
+    - PNM states its largest value, which Pillow scales to the full range and forgets as it loads
+      the pixels;
     - JPEG 2000 states its bits, which Pillow scales, too;
     - TIFF with 12 bits a sample states them;
     - PNG and TIFF with 16 bits have the full scale 65,535. An `sBIT` chunk changes nothing: by the
-      PNG specification the samples of fewer bits have been scaled to all 16 before.
+      PNG specification the samples of fewer bits have been scaled to all 16 before;
+    - grey images of 16 bits that come from no file have this scale, too.
 
     Args:
-        image: an image that is open and not loaded.
+        image: the image. Of one whose pixels are loaded the depth of grey is known, not that of
+            colours, of which Pillow keeps 8 bits.
 
     Raises:
         ValueError: if its samples are no integers of up to 16 bits.
     """
     # 32 bits in Pillow's memory are 16 in the file for these two formats.
     if image.mode == "F" or (image.mode == "I" and image.format not in ("PPM", "PNG")):
-        raise ValueError("its samples are no unsigned integers of 8 to 16 bits; save it with 8")
+        raise ValueError("its samples are no unsigned integers of 8 to 16 bits; scale them to 8")
     if image.format == "JPEG2000":
         return Depth(16 if image.mode.startswith("I") else 8, stated=True)
     codec, arguments = _coding(image)
@@ -53,14 +57,12 @@ def depth_of(image: Image.Image) -> Depth:
         largest = arguments[-1]
         return Depth(16 if image.mode == "I" else 8, stated=largest != 65_535)
     raw_mode = next((argument for argument in arguments if isinstance(argument, str)), "")
-    inverted = (
-        image.format == "TIFF"
-        and image.mode.startswith("I;16")
-        and getattr(image, "tag_v2", {}).get(_PHOTOMETRIC) == _WHITE_IS_ZERO
-    )
-    if ";12" in raw_mode:
+    is_grey = image.mode.startswith("I")
+    tags = getattr(image, "tag_v2", {}) if is_grey and image.format == "TIFF" else {}
+    inverted = tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO
+    if tags.get(_BITS_PER_SAMPLE) == (12,):
         return Depth(12, stated=True, inverted=inverted)
-    deep = ";16" in raw_mode
+    deep = is_grey or ";16" in raw_mode
     return Depth(16 if deep else 8, stated=not deep, inverted=inverted)
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image
 
 from .image_decoding import MODES
+from .image_depth import depth_of, to_8_bits
 from .resampling import Interpolation
 from .transforms import Transform
 
@@ -32,7 +33,9 @@ class ImageTransform:
     Called with an image on the host it returns the same numbers, to the last bit, as
     `timm.data.create_transform` and torchvision's presets: Pillow's resize of the whole image,
     torchvision's rounding of edges and offsets, and `(pixel / 255 - mean) / std` in float32.
-    `on_device` gives the same pixels for batches of one size, inside a compiled program.
+    The one exception is grey images of 16 bits: they are scaled to 8, as those of data folders
+    are, where timm and torchvision turn every level above 255 white. `on_device` gives the same
+    pixels for batches of one size, inside a compiled program.
 
     The defaults are those of torchvision's weights `IMAGENET1K_V1`; `IMAGENET1K_V2` takes
     `resize=232`.
@@ -113,14 +116,16 @@ class ImageTransform:
         """Transform an image.
 
         Args:
-            image: a Pillow image of any size and mode, or uint8 `[height, width, channels]`; a
-                grey one is taken for RGB, and the other way round, as `mean` asks.
+            image: a Pillow image of any size, with up to 16 bits a sample, or uint8 `[height,
+                width, channels]`; a grey one is taken for RGB, and the other way round, as `mean`
+                asks.
 
         Returns:
             float32 `[crop, crop, channels]`.
 
         Raises:
-            ValueError: if the array is of another type or shape.
+            ValueError: if the array is of another type or shape, or the image has more bits a
+                sample, or 16 of which it uses so few that it would be next to black.
         """
         pixels = self.pixels(image).astype(np.float32) / np.float32(255)
         return (pixels - np.asarray(self.mean, np.float32)) / np.asarray(self.std, np.float32)
@@ -135,7 +140,7 @@ class ImageTransform:
             uint8 `[crop, crop, channels]`.
 
         Raises:
-            ValueError: if the array is of another type or shape.
+            ValueError: as when the transform is called.
         """
         return self._window(image, self.crop, 0)
 
@@ -152,7 +157,7 @@ class ImageTransform:
             uint8 `[resize, resize, channels]`.
 
         Raises:
-            ValueError: if the array is of another type or shape.
+            ValueError: as when the transform is called.
         """
         return self._window(image, self.resize, round((self.resize - self.crop) / 2))
 
@@ -205,7 +210,7 @@ class ImageTransform:
     def _window(self, image: Image.Image | np.ndarray, side: int, margin: int) -> np.ndarray:
         """Resize an image and cut out a square that begins `margin` pixels before the crop."""
         picture = image if isinstance(image, Image.Image) else _picture(image)
-        picture = picture.convert(MODES[len(self.mean)])
+        picture = _shallow(picture, MODES[len(self.mean)])
         height, width = self.resized(picture.height, picture.width)
         if picture.size != (width, height):
             picture = picture.resize((width, height), Image.Resampling[self.interpolation.upper()])
@@ -242,6 +247,18 @@ def _picture(pixels: np.ndarray) -> Image.Image:
             "[height, width, 1 or 3]"
         )
     return Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
+
+
+def _shallow(picture: Image.Image, mode: str) -> Image.Image:
+    """Return a Pillow image as `L` or `RGB`; Pillow itself would cut deep grey off at 255."""
+    if not picture.mode.startswith(("I", "F")):
+        return picture.convert(mode)
+    # What is known of an image must not depend on whether it was used before.
+    picture.load()
+    try:
+        return to_8_bits(picture, depth_of(picture), mode)
+    except ValueError as error:
+        raise ValueError(f"`image` of mode {picture.mode}: {error}") from None
 
 
 @functools.lru_cache(maxsize=32)

@@ -50,7 +50,7 @@ class Pretrained:
         """Return the most probable classes of one image, by name and probability.
 
         Args:
-            image: a Pillow image of any size and mode, or uint8 `[height, width, channels]`.
+            image: what the transform takes: a Pillow image, or uint8 `[height, width, channels]`.
             top: how many classes to return, at most.
 
         Returns:
@@ -100,7 +100,7 @@ class PretrainedNNX:
         """Return the most probable classes of one image, by the present values of the model.
 
         Args:
-            image: a Pillow image of any size and mode, or uint8 `[height, width, channels]`.
+            image: what the transform takes: a Pillow image, or uint8 `[height, width, channels]`.
             top: how many classes to return, at most.
 
         Returns:

@@ -1,4 +1,4 @@
-"""Files with more than 8 bits a sample: the full scale is what the file says, never a guess."""
+"""Images with more than 8 bits a sample: the full scale is what the file says, never a guess."""
 
 import struct
 import zlib
@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from resnet_jax.data import ImageFileError, read_images
+from resnet_jax.data import ImageFileError, ImageTransform, read_images
 from resnet_jax.data.image_files import check_headers
 
 # One row of 16 levels; white is the largest.
@@ -146,4 +146,51 @@ def test_32_bits_are_refused_by_their_header(tmp_path):
         Image.new(mode, (4, 4)).save(tmp_path / f"{mode}.tif")
     errors = check_headers([tmp_path / "I.tif", tmp_path / "F.tif"])
     assert len(errors) == 2
-    assert all("no unsigned integers of 8 to 16 bits; save it with 8" in str(e) for e in errors)
+    assert all("no unsigned integers of 8 to 16 bits; scale them to 8" in str(e) for e in errors)
+
+
+def transformed(image):
+    return ImageTransform(resize=4, crop=4, mean=(0.5,), std=(0.5,)).pixels(image)[..., 0].ravel()
+
+
+@pytest.mark.parametrize("loaded", [False, True])
+@pytest.mark.parametrize("kind", ["png", "tif", "inverted.tif", "12.tif", "pgm", "jp2"])
+def test_the_transform_takes_deep_images_as_the_folder_loader_does(tmp_path, kind, loaded):
+    path = tmp_path / f"a.{kind}"
+    deep = samples(65_535)
+    if kind == "png":
+        write_png(path, deep)
+    elif kind == "tif":
+        write_tiff(path, deep.astype("<u2").tobytes(), 16)
+    elif kind == "inverted.tif":
+        write_tiff(path, (65_535 - deep).astype("<u2").tobytes(), 16, photometric=0)
+    elif kind == "12.tif":
+        write_tiff(path, packed_12_bits(samples(4095)), 12)
+    elif kind == "pgm":
+        write_pgm(path, samples(1023), 1023)
+    else:
+        Image.fromarray(deep).save(path, irreversible=False)
+    with Image.open(path) as image:
+        if loaded:
+            image.load()
+        first, again = transformed(image), transformed(image)
+    np.testing.assert_array_equal(first, read(path))
+    np.testing.assert_array_equal(again, first)
+    np.testing.assert_allclose(first, LEVELS, atol=1)
+
+
+@pytest.mark.parametrize("mode", ["I;16", "I;16B", "I;16L"])
+def test_the_transform_takes_deep_images_in_memory(mode):
+    image = Image.new(mode, (4, 4), 100 * 257)
+    assert set(transformed(image).tolist()) == {100}
+    assert set(ImageTransform(resize=4, crop=4).pixels(image).ravel().tolist()) == {100}
+
+
+def test_the_transform_refuses_images_of_unknown_scale():
+    for mode in ("I", "F"):
+        with pytest.raises(ValueError, match=rf"^`image` of mode {mode}: its .*; scale them to 8$"):
+            transformed(Image.new(mode, (4, 4), 30_000))
+    dark = Image.fromarray(samples(4095))
+    with pytest.raises(ValueError, match=r"^`image` of mode I;16: .* uses the lowest 12 alone"):
+        transformed(dark)
+    assert not transformed(Image.new("I;16", (4, 4))).any()
