@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..storage import whole_number
 from .validation import paired_indices
 
 
@@ -50,6 +51,7 @@ def confusion_matrix(
     Raises:
         ValueError: if an argument is not a list of integers ≥ 0 or is empty, if the lengths
             differ, or if a class is not below `num_classes`.
+        TypeError: if `num_classes` is no whole number.
 
     >>> confusion_matrix([0, 0, 4], [0, 4, 4]).tolist()
     [[1, 1], [0, 1]]
@@ -62,8 +64,7 @@ def confusion_matrix(
         true, predicted = np.searchsorted(classes, true), np.searchsorted(classes, predicted)
         size = len(classes)
     else:
-        if num_classes < 1:
-            raise ValueError(f"`num_classes` (={num_classes}) must be at least 1")
+        num_classes = whole_number("num_classes", num_classes)
         for name, values in (("labels", true), ("predictions", predicted)):
             if values.max() >= num_classes:
                 raise ValueError(

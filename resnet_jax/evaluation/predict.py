@@ -12,6 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..storage import whole_number
+
 if TYPE_CHECKING:
     from ..data import CenterImages
 
@@ -60,6 +62,7 @@ def predict_logits(
     Raises:
         ValueError: if `images` has another rank or dtype or is empty, `batch_size` is below 1, or
             `model` or `transform` cannot be hashed.
+        TypeError: if `batch_size` is no whole number.
     """
     from ..data import CenterImages  # decodes images by Pillow, which arrays do not need
 
@@ -72,8 +75,7 @@ def predict_logits(
         raise ValueError(f"`images` must be uint8; its dtype is {host.dtype}")
     if len(host) == 0:
         raise ValueError("`images` is empty; at least one image is needed")
-    if batch_size < 1:
-        raise ValueError(f"`batch_size` (={batch_size}) must be at least 1")
+    batch_size = whole_number("batch_size", batch_size)
     _check_hashable("model", model)
     _check_hashable("transform", transform)
 

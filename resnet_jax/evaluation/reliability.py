@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..storage import whole_number
 from .validation import class_indices
 
 _SLACK = 1e-3  # rounding error of a softmax in float32
@@ -47,6 +48,7 @@ def calibration(labels: ArrayLike, probabilities: ArrayLike, *, bins: int = 15) 
     Raises:
         ValueError: if the shapes do not match, a row is not a distribution, a label is not below
             the number of classes, or `bins` is below 1.
+        TypeError: if `bins` is no whole number.
 
     References:
         Guo et al. 2017, https://arxiv.org/abs/1706.04599
@@ -73,8 +75,7 @@ def calibration(labels: ArrayLike, probabilities: ArrayLike, *, bins: int = 15) 
         raise ValueError(
             f"`labels` holds class {true.max()}; `probabilities` has {values.shape[1]} classes"
         )
-    if bins < 1:
-        raise ValueError(f"`bins` (={bins}) must be at least 1")
+    bins = whole_number("bins", bins)
     edges = np.linspace(0, 1, bins + 1)
     confidence, right = values.max(1).clip(max=1), values.argmax(1) == true
     index = np.searchsorted(edges[1:-1], confidence)

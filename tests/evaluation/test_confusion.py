@@ -87,6 +87,12 @@ def test_bad_input(labels, predictions, message):
             function(labels, predictions)
 
 
+def test_a_number_of_classes_of_few_bits():
+    """Its square needs more bits than it has."""
+    matrix = confusion_matrix([0, 199], [199, 0], num_classes=np.uint8(200))
+    np.testing.assert_array_equal(matrix, confusion_matrix([0, 199], [199, 0], num_classes=200))
+
+
 @pytest.mark.parametrize(
     ("arguments", "num_classes", "message"),
     [

@@ -7,7 +7,7 @@ import pytest
 from matplotlib.colors import same_color, to_rgb
 from PIL import Image
 
-from resnet_jax.evaluation import plot_accuracy, plot_training_loss
+from resnet_jax.evaluation import plot_accuracy, plot_training_loss, running_average
 
 
 def lines(axes):
@@ -91,6 +91,20 @@ def test_the_second_axis_counts_epochs(epochs, labels):
 def test_an_interrupted_run_keeps_the_planned_axis():
     axes = plot_training_loss([1.0] * 150, 50, 100).axes[0]
     assert axes.get_xlim() == (0, 5000)
+
+
+def test_numbers_of_few_bits():
+    """Their product needs more bits than they have."""
+    losses = np.ones(300)
+    figure = plot_training_loss(
+        losses, np.uint8(2), np.uint8(200), averaging_iterations=np.uint8(200)
+    )
+    first, second = figure.axes
+    assert first.get_xlim() == (0, 400)
+    assert list(second.get_xticks()) == [0, 200, 400]
+    middles, averages = running_average(losses, np.int8(100))
+    np.testing.assert_array_equal(middles, 49.5 + np.arange(201))
+    np.testing.assert_allclose(averages, 1)
 
 
 @pytest.mark.parametrize(

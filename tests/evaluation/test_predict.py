@@ -63,6 +63,16 @@ def test_logits_do_not_depend_on_the_batch_size(images, variables, batch_size):
     assert scale.traces == [(batch_size, 3, 5, 1)]
 
 
+def test_a_batch_size_of_few_bits(variables):
+    """Sums of it need more bits than it has."""
+    images = np.random.default_rng(1).integers(0, 256, (300, 3, 5, 1), dtype=np.uint8)
+    expected, logits = (
+        predict_logits(Tiny(), variables, images, Scale(1 / 255).center, batch_size=size)
+        for size in (100, np.uint8(100))
+    )
+    np.testing.assert_array_equal(logits, expected)
+
+
 def test_one_image(images, variables):
     logits = predict_logits(Tiny(), variables, images[:1], Scale(1.0).center)
     assert logits.shape == (1, 4)

@@ -49,6 +49,12 @@ def test_against_scikit_learn(bins):
     assert result.counts.sum() == 500
 
 
+def test_a_number_of_bins_of_few_bits():
+    """One more needs more bits than it has."""
+    edges = calibration([0], [[0.6, 0.4]], bins=np.uint8(255)).edges
+    np.testing.assert_array_equal(edges, np.linspace(0, 1, 256))
+
+
 @pytest.mark.parametrize(
     ("labels", "probabilities", "bins", "message"),
     [

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike, NDArray
 
+from ...storage import whole_number
 from .style import (
     BLUE,
     COLUMN_WIDTH,
@@ -61,9 +62,18 @@ def running_average(
         The middles of the windows, as positions in `values`, and the averages, both
         `[n - window + 1]`.
 
+    Raises:
+        ValueError: if the window is below 1 or above n.
+        TypeError: if it is no whole number.
+
     >>> running_average(np.array([1.0, 3.0, 5.0]), 2)
     (array([0.5, 1.5]), array([2., 4.]))
     """
+    window = whole_number("window", window)
+    if window > len(values):
+        raise ValueError(
+            f"`window` (={window}) must be at most {len(values)}, the number of `values`"
+        )
     averages = np.convolve(values, np.full(window, 1 / window), mode="valid")
     middles = np.arange(len(averages), dtype=np.float64) + (window - 1) / 2
     return middles, averages
@@ -98,14 +108,11 @@ def plot_training_loss(
     Raises:
         ValueError: if a number is below 1, or if the losses are empty, not finite, or more than
             the epochs account for.
+        TypeError: if a number is no whole number.
     """
-    for name, value in (
-        ("num_epochs", num_epochs),
-        ("iterations_per_epoch", iterations_per_epoch),
-        ("averaging_iterations", averaging_iterations),
-    ):
-        if value < 1:
-            raise ValueError(f"`{name}` (={value}) must be at least 1")
+    num_epochs = whole_number("num_epochs", num_epochs)
+    iterations_per_epoch = whole_number("iterations_per_epoch", iterations_per_epoch)
+    window = whole_number("averaging_iterations", averaging_iterations)
     losses = _history("minibatch_losses", minibatch_losses)
     iterations = num_epochs * iterations_per_epoch
     if len(losses) > iterations:
@@ -113,7 +120,6 @@ def plot_training_loss(
             f"`minibatch_losses` has {len(losses)} entries, more than `num_epochs` (={num_epochs}) "
             f"times `iterations_per_epoch` (={iterations_per_epoch})"
         )
-    window = averaging_iterations
     if window > len(losses):
         window = max(1, len(losses) // 10)
     middles, average = running_average(losses, window)
