@@ -203,7 +203,8 @@ def _best_checkpoint(
     use = "which predict and export use"
     if result.best_step != len(history.minibatch_losses):
         try:
-            saved = folder.checkpoints.read_variables(folder.checkpoints.choose("best"), variables)
+            step, _ = folder.checkpoints.choose("best")
+            saved = folder.checkpoints.read_variables(step, variables)
         except CheckpointError as error:
             accuracy = None
             reporter.line(f"warning: {whose}, {use}, cannot be evaluated: {error}")

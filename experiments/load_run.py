@@ -16,6 +16,7 @@ from resnet_jax.run import CheckpointChoice, DataFacts, RunError, RunFolder
 
 from .options import FOLDER
 from .source_options import SQUASHED, SourceImageOptions, SourceModelOptions
+from .streams import tell
 
 NETWORK_OPTIONS = tuple(field.name for field in fields(SourceModelOptions))
 REQUIRED = ("variant", "dataset", "resize", "crop")
@@ -60,6 +61,8 @@ class Run:
 def open_run(path: Path, checkpoint: CheckpointChoice = "best") -> Run:
     """Read a run and one of its checkpoints; nothing in the folder is changed.
 
+    Newer checkpoints that are damaged are passed over, with a warning on standard error.
+
     Args:
         path: a folder that a training has written; the run may still be going on.
         checkpoint: that of the epoch with the highest validation accuracy so far, or the newest
@@ -67,7 +70,7 @@ def open_run(path: Path, checkpoint: CheckpointChoice = "best") -> Run:
 
     Raises:
         RunError: if there is no such run.
-        CheckpointError: if it has no such checkpoint, or none that is whole.
+        CheckpointError: if it has no such checkpoint, or that is damaged.
         ValueError: for another `checkpoint`.
     """
     folder = RunFolder(path)
@@ -94,7 +97,9 @@ def open_run(path: Path, checkpoint: CheckpointChoice = "best") -> Run:
         transform = images.build((data.side, data.side), data.mean, data.std)
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise RunError(f"{folder.config_path} is not of a run of this version: {error}") from error
-    step = folder.checkpoints.choose(checkpoint)
+    step, damages = folder.checkpoints.choose(checkpoint)
+    for newer, damage in damages.items():
+        tell(f"warning: checkpoint {newer} is damaged ({damage}); it is passed over")
     image = jnp.zeros((1, 32, 32, len(data.mean)))
     shapes = jax.eval_shape(model.init, jax.random.key(0), image)
     variables = folder.checkpoints.read_variables(step, shapes)

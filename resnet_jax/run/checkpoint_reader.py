@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 import jax
 import numpy as np
@@ -30,6 +30,18 @@ NEEDED = (PROGRESS, "state/_METADATA", "state/manifest.ocdbt")
 
 class CheckpointError(ValueError):
     """A checkpoint that cannot be used or written, and what would work."""
+
+
+class ChosenCheckpoint(NamedTuple):
+    """A checkpoint to use.
+
+    Attributes:
+        step: its step.
+        damages: the newer ones that were passed over, by their steps, with what is wrong with them.
+    """
+
+    step: int
+    damages: Mapping[int, str]
 
 
 class CheckpointReader:
@@ -110,45 +122,68 @@ class CheckpointReader:
             f"reads formats up to {FORMAT_VERSION}; update resnet_jax"
         )
 
-    def choose(self, choice: CheckpointChoice) -> int:
-        """Return the step of a checkpoint to use.
+    def choose(self, choice: CheckpointChoice) -> ChosenCheckpoint:
+        """Return a checkpoint to use.
 
         Args:
             choice: `"best"`, that of the epoch with the highest validation accuracy so far, or
                 `"last"`, the newest whole one.
 
         Raises:
-            CheckpointError: if there is no such checkpoint, or it is damaged.
+            CheckpointError: if there is no such checkpoint, it is damaged, or damage hides which
+                one it is.
             ValueError: for another `choice`.
         """
         if choice not in get_args(CheckpointChoice):
             allowed = ", ".join(get_args(CheckpointChoice))
             raise ValueError(f"`checkpoint` (={choice!r}) must be one of {allowed}")
-        run = self.folder.parent
-        last, _ = self.newest_whole()
+        last, damages = self.newest_whole()
         if last is None:
             raise CheckpointError(
-                f"`run` (={run}) has no checkpoint yet; the first is saved after an epoch"
+                f"`run` (={self.folder.parent}) has no checkpoint yet; the first is saved after an "
+                "epoch"
             )
-        if choice == "last":
-            return last
-        step = self.read_progress(last).get("best_step")
+        step = last if choice == "last" else self._best(last, damages)
+        return ChosenCheckpoint(step, damages)
+
+    def _best(self, last: int, damages: Mapping[int, str]) -> int:
+        """Return the step of the best checkpoint by what the newest one has recorded.
+
+        Args:
+            last: step of the newest whole one.
+            damages: what is wrong with newer ones, by their steps.
+
+        Raises:
+            CheckpointError: if it is not known, or it is damaged.
+        """
+        newest, run = max(damages, default=last), self.folder.parent
+        way_on = "take the last by --checkpoint last"
+        if damages:
+            way_on = (
+                f"take the last whole one, of step {last}, by --checkpoint last, or train again "
+                "from there by --resume"
+            )
+            damage = find_damage(self.folder / str(newest), needed=(PROGRESS,), only=(PROGRESS,))
+            if damage is not None:
+                raise CheckpointError(
+                    f"which checkpoint of {run} is the best is not known, because "
+                    f"{self.folder / str(newest)} is damaged: {damage}; {way_on}"
+                )
+        step = self.read_progress(newest).get("best_step")
         if not isinstance(step, int) or step < 1:
             raise CheckpointError(
                 f"no epoch of {run} has been evaluated yet, so that there is no best checkpoint; "
-                "take the last by --checkpoint last"
+                f"{way_on}"
             )
         if step == last:
             return step
         origin = self.folder / str(step)
-        damage: str | None = "it is not there any more"
-        if origin.is_dir():
-            damage = find_damage(origin, needed=NEEDED)
-        if damage is not None:
-            raise CheckpointError(
-                f"the best checkpoint {origin} cannot be used: {damage}; take the last by "
-                "--checkpoint last"
-            )
+        wrong = damages.get(step)
+        if wrong is None:
+            whole = origin.is_dir()
+            wrong = find_damage(origin, needed=NEEDED) if whole else "it is not there any more"
+        if wrong is not None:
+            raise CheckpointError(f"the best checkpoint {origin} cannot be used: {wrong}; {way_on}")
         return step
 
     def read_variables(self, step: int, shapes: Mapping[str, Any]) -> dict[str, Any]:

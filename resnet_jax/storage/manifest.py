@@ -53,7 +53,9 @@ def write_manifest(folder: Path, *, needed: Collection[str] = ()) -> None:
         to_disk(file)
 
 
-def find_damage(folder: Path, *, needed: Collection[str] = ()) -> str | None:
+def find_damage(
+    folder: Path, *, needed: Collection[str] = (), only: Collection[str] | None = None
+) -> str | None:
     """Compare a folder with its manifest.
 
     Files that the manifest does not name are ignored.
@@ -61,6 +63,7 @@ def find_damage(folder: Path, *, needed: Collection[str] = ()) -> str | None:
     Args:
         folder: folder with a manifest from `write_manifest`.
         needed: names of files that count as missing if the manifest does not name them.
+        only: names of the files to compare; None compares all.
 
     Returns:
         The first file that differs and how, or None if no file has changed.
@@ -80,6 +83,8 @@ def find_damage(folder: Path, *, needed: Collection[str] = ()) -> str | None:
     try:
         files = json.loads(manifest.read_bytes())["files"]
         for name, expected in files.items():
+            if only is not None and name not in only:
+                continue
             damage = _compare(folder, PurePosixPath(name), expected)
             if damage is not None:
                 return damage

@@ -74,7 +74,7 @@ def read_alone(folder, leaves):
     store = RunFolder(folder).checkpoints
     model = tiny_model()
     shapes = jax.eval_shape(model.init, jax.random.key(0), np.zeros((1, 8, 8, 1), np.float32))
-    variables = store.read_variables(store.choose("last"), shapes)
+    variables = store.read_variables(store.choose("last").step, shapes)
     known = [leaf.tobytes() for leaf in leaves]
     assert all(leaf.tobytes() in known for leaf in jax.tree.leaves(variables))
 

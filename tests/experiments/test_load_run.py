@@ -60,9 +60,22 @@ def damage(folder):
     file.write_bytes(b"x" * file.stat().st_size)
 
 
-def test_a_damaged_last_checkpoint(copy):
+@pytest.mark.parametrize("checkpoint", ["best", "last"])
+def test_a_damaged_last_checkpoint(copy, capsys, checkpoint):
+    """The one before is taken, not silently."""
+    open_run(copy, checkpoint)
+    assert capsys.readouterr().err == ""
     damage(copy / "checkpoints" / str(LAST))
-    assert open_run(copy, "last").step == BEST
+    assert open_run(copy, checkpoint).step == BEST
+    output = capsys.readouterr()
+    assert output.out == ""
+    told = f"warning: checkpoint {LAST} is damaged (state/manifest.ocdbt has other contents"
+    assert output.err.startswith(told)
+    assert output.err.count("\n") == 1
+
+
+def test_no_checkpoint_is_whole(copy):
+    damage(copy / "checkpoints" / str(LAST))
     damage(copy / "checkpoints" / str(BEST))
     with pytest.raises(CheckpointError, match=r"no checkpoint in .* is whole"):
         open_run(copy, "last")

@@ -163,7 +163,7 @@ def test_reading_changes_nothing(tmp_path):
     assert (reader.steps, reader.latest_step) == ([3, 6, 9], 9)
     step, damages = reader.newest_whole()
     assert (step, list(damages)) == (6, [9])
-    assert reader.choose("last") == reader.choose("best") == 6
+    assert reader.choose("last").step == 6
     assert reader.read_progress(6)["best_step"] == 6
     read = reader.read_variables(6, jax.eval_shape(lambda: variables))
     assert_trees_equal(read, variables)
@@ -205,7 +205,7 @@ def test_choosing(tmp_path):
         store.save(state(2), {"best_step": 1})
     with pytest.raises(CheckpointError, match=r"best checkpoint .* cannot be used: it is not"):
         reader.choose("best")
-    assert reader.choose("last") == 2
+    assert reader.choose("last") == (2, {})
 
 
 @pytest.mark.parametrize("name", ["state/_METADATA", "state/manifest.ocdbt", "progress.json"])
@@ -218,7 +218,48 @@ def test_a_best_checkpoint_without_what_reading_needs(tmp_path, name):
     reader = CheckpointReader(tmp_path)
     with pytest.raises(CheckpointError, match=f"cannot be used: {name} is missing"):
         reader.choose("best")
-    assert reader.choose("last") == 2
+    assert reader.choose("last") == (2, {})
+
+
+def damaged_newest(folder, best_step, name):
+    """Save 1 and 2, damage a file of the newer one, and return their reader."""
+    with CheckpointStore(folder) as store:
+        store.save(state(1), {"best_step": 1})
+        store.save(state(2), {"best_step": best_step})
+    path = folder / "2" / name
+    path.write_bytes(path.read_bytes()[:-1])
+    return CheckpointReader(folder)
+
+
+@pytest.mark.parametrize("best_step", [1, 2])
+def test_the_last_says_which_damaged_ones_it_passed_over(tmp_path, best_step):
+    step, damages = damaged_newest(tmp_path, best_step, "state/_METADATA").choose("last")
+    assert (step, list(damages)) == (1, [2])
+    assert damages[2].startswith("state/_METADATA has ")
+
+
+def test_the_best_before_a_damaged_one_is_the_best(tmp_path):
+    """By what the damaged one has recorded, in a file that is whole."""
+    step, damages = damaged_newest(tmp_path, 1, "state/_METADATA").choose("best")
+    assert (step, list(damages)) == (1, [2])
+
+
+def test_no_other_stands_for_a_damaged_best(tmp_path):
+    reader = damaged_newest(tmp_path, 2, "state/_METADATA")
+    message = (
+        r"the best checkpoint .*2 cannot be used: state/_METADATA has .*; take the last whole one, "
+        r"of step 1, by --checkpoint last, or train again from there by --resume$"
+    )
+    with pytest.raises(CheckpointError, match=message):
+        reader.choose("best")
+
+
+def test_the_best_is_not_guessed_where_its_record_is_damaged(tmp_path):
+    """The damaged one may have been the best, whatever the one before says."""
+    reader = damaged_newest(tmp_path, 1, "progress.json")
+    message = r"which checkpoint of .* is the best is not known, because .*2 is damaged: progress"
+    with pytest.raises(CheckpointError, match=f"{message}.* by --checkpoint last, or .* --resume"):
+        reader.choose("best")
 
 
 def test_none_is_whole(tmp_path):

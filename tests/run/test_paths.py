@@ -65,7 +65,7 @@ def train(task, path, *, epochs=1, resume=False):
 def assert_readable(path, result):
     """Fail unless the last checkpoint is read back as it is."""
     store = RunFolder(path).checkpoints
-    variables = store.read_variables(store.choose("last"), result.state.variables)
+    variables = store.read_variables(store.choose("last").step, result.state.variables)
     assert_trees_equal(variables, jax.device_get(result.state.variables))
 
 

@@ -39,6 +39,12 @@ def test_further_files_are_no_damage(folder):
     assert find_damage(folder) is None
 
 
+def test_other_files_than_those_to_compare_are_not_looked_at(folder):
+    (folder / "a").write_bytes(b"54321")
+    assert find_damage(folder, only=["inner/empty"]) is None
+    assert find_damage(folder, only=["a"]) == "a has other contents than were written"
+
+
 def test_writing_it_again_takes_in_what_has_changed(folder):
     (folder / "a").write_bytes(b"54321")
     write_manifest(folder)
