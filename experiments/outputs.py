@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from resnet_jax.run import RunFolder
@@ -27,14 +29,42 @@ def check_new(
     Raises:
         FileExistsError: if one exists and must not be replaced.
         ValueError: if one is a folder, or a run's own file, which is never replaced.
+        OSError: if one cannot be written, as in a folder that may only be read.
     """
     for path in paths:
-        if _is_of_a_run(path):
-            raise ValueError(f"`{option}` (={path}) belongs to a run; name another place")
-        if path.is_dir():
-            raise ValueError(f"`{option}` (={path}) is a folder; name another place")
-        if os.path.lexists(path) and not overwrite:
-            raise FileExistsError(f"`{option}` (={path}) exists; {advice}")
+        with _named(path, option):
+            if _is_of_a_run(path):
+                raise ValueError(f"`{option}` (={path}) belongs to a run; name another place")
+            if path.is_dir():
+                raise ValueError(f"`{option}` (={path}) is a folder; name another place")
+            if os.path.lexists(path) and not overwrite:
+                raise FileExistsError(f"`{option}` (={path}) exists; {advice}")
+            _try(path)
+
+
+@contextmanager
+def _named(path: Path, option: str) -> Iterator[None]:
+    """Let an error of the system in the body say which option and path it is about."""
+    try:
+        yield
+    except OSError as error:
+        if error.strerror is None:  # it says so already
+            raise
+        kind = type(error)
+        raise kind(f"`{option}` (={path}) cannot be written: {error.strerror}") from error
+
+
+def _try(path: Path) -> None:
+    """Make a file, with such a name as a file has while it is written, and remove it again.
+
+    Permissions do not tell: all of them may be there, and the file system takes no file.
+
+    Raises:
+        OSError: if it cannot be made.
+    """
+    folder = next(parent for parent in path.parents if os.path.lexists(parent))
+    with tempfile.NamedTemporaryFile(dir=folder, prefix=f".{path.name}.", suffix=".tmp"):
+        pass
 
 
 def _is_of_a_run(path: Path) -> bool:

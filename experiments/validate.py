@@ -319,15 +319,14 @@ def work(options: Options) -> int:
 
     result = summarise(outcome, network, mapping, found)
     result |= {"num_devices": engine.num_devices, "environment": environment()}
-    if options.out is not None:
-        with atomic_path(options.out) as temporary:
-            temporary.write_text(dumps(result, indent=2) + "\n", encoding="utf-8")
     speed = outcome.images_per_second or len(outcome.ranks) / outcome.seconds
     print(
         f"top-1 {result['top1']:.2%}, top-5 {result['top5']:.2%}, loss {result['loss']:.4f}: "
         f"{len(outcome.ranks):,} images in {outcome.seconds:.1f} s ({speed:,.0f} images/s)"
     )
     if options.out is not None:
+        with atomic_path(options.out) as temporary:
+            temporary.write_text(dumps(result, indent=2) + "\n", encoding="utf-8")
         print(f"result: {printable(str(options.out))}")
     return 1 if outcome.unreadable else 0
 

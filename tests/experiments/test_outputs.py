@@ -60,6 +60,27 @@ def test_through_a_link(run, tmp_path, monkeypatch):
         check_new([Path("link/config.json")], overwrite=True)
 
 
+def unwritable(folder):
+    """Paths where no file can be made, whoever asks."""
+    (folder / "file").touch()
+    yield folder / "file" / "a.json"
+    yield folder / "file" / "b" / "a.json"
+    yield folder / f"{'n' * 245}.json"  # with what is added while it is written, it is too long
+    yield folder / "b" / f"{'n' * 300}.json"
+    if Path("/proc/self").exists():
+        yield Path("/proc/a.json")
+
+
+def test_what_cannot_be_written(tmp_path):
+    before = sorted(tmp_path.iterdir())
+    for path in unwritable(tmp_path):
+        with pytest.raises(OSError, match=r"^`json` \(=.*a?\.json\) cannot be written: ") as caught:
+            check_new([tmp_path / "a.json", path], option="json")
+        assert str(path) in str(caught.value)
+    check_new([tmp_path / "new" / "folder" / "a.json"])
+    assert sorted(tmp_path.iterdir()) == [*before, tmp_path / "file"]
+
+
 def test_an_argument_of_a_benchmark(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     assert new_file("~/a.json") == tmp_path / "a.json"
@@ -68,6 +89,7 @@ def test_an_argument_of_a_benchmark(tmp_path, monkeypatch):
         ("~/a.json", r"a\.json\) exists; name another file"),
         ("~nobody-here/a", "no home folder is known"),
         ("~", "is a folder"),
+        ("~/a.json/b.json", "^`json` .* cannot be written: Not a directory$"),
     ):
         with pytest.raises(argparse.ArgumentTypeError, match=message):
             new_file(text)

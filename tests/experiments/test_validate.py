@@ -1,6 +1,7 @@
 """The validate command: exact counts on any number of devices, and which class a folder is."""
 
 import dataclasses
+import io
 import json
 import re
 from pathlib import Path
@@ -246,11 +247,28 @@ MISTAKES = {
     "--part test": r"has val/ but no test/",
     "--data-dir none": r"`data_dir` \(=none\) does not exist",
     "--out .": r"`out` \(=.\) is a folder",
+    "--out /dev/null/a.json": r"`out` \(=/dev/null/a.json\) cannot be written: Not a directory",
     "--weights none.pth --variant resnet18": r"none.pth\) does not exist",
     "--variant resnet9": r"`variant` \(='resnet9'\) must be one of",
     "--class-map none.txt": r"none.txt: No such file",
     "--prefix net.": r"net\.",
 }
+
+
+def test_the_result_is_printed_before_it_is_written(weights, images, monkeypatch, tmp_path):
+    """So that a disk that is full by then costs nothing."""
+    out = tmp_path / "result.json"
+
+    class Watching(io.StringIO):
+        def write(self, text):
+            assert "top-1" not in text or not out.exists()
+            return super().write(text)
+
+    output = Watching()
+    monkeypatch.setattr("sys.stdout", output)
+    assert run(weights[0], images, "--num-devices", 1, "--out", out) == 0
+    assert "top-1" in output.getvalue()
+    assert out.exists()
 
 
 @pytest.mark.parametrize("line", MISTAKES)
