@@ -63,7 +63,11 @@ class ColorJitter:
             raise ValueError(f"`hue` (={self.hue}) must be in [0, {GREATEST_HUE}]")
 
     def __call__(self, keys: Array, images: Array, labels: Array) -> tuple[Array, Array]:
-        """Change the colours; see `Augmentation`."""
+        """Change the colours; see `Augmentation`.
+
+        Raises:
+            ValueError: if colours change and the images have other than 1 or 3 channels.
+        """
         ranges = {
             "brightness": (max(0.0, 1.0 - self.brightness), 1.0 + self.brightness),
             "contrast": (max(0.0, 1.0 - self.contrast), 1.0 + self.contrast),

@@ -2,7 +2,8 @@
 
 They give Pillow's pixels; where Pillow computes with floating-point numbers, a value may differ by
 one level. The luminance of an image with one channel is that channel. `hue`, for which Pillow has
-only 8 bits, is torchvision's for tensors.
+only 8 bits, is torchvision's for tensors. `contrast`, `color` and `hue` raise a `ValueError` for
+images with other than 1 or 3 channels; the other operations take any number.
 """
 
 from __future__ import annotations
@@ -18,10 +19,25 @@ from .lookup import LEVELS, count_levels, levels_in
 def luminance(image: Array) -> Array:
     """Return the Rec. 601 luminance in Pillow's fixed point, int32 `[height, width, 1]`."""
     x = image.astype(jnp.int32)
-    if x.shape[-1] == 1:
+    if _is_grey(image):
         return x
     red, green, blue = x[..., :1], x[..., 1:2], x[..., 2:]
     return (red * 19595 + green * 38470 + blue * 7471 + 0x8000) >> 16
+
+
+def _is_grey(image: Array) -> bool:
+    """Return whether an image is grey and not RGB.
+
+    Raises:
+        ValueError: if it has other channels.
+    """
+    channels = image.shape[-1]
+    if channels not in (1, 3):
+        raise ValueError(
+            f"`image` has {channels} channels; contrast, saturation and hue need 1 (grey) or 3 "
+            "(RGB)"
+        )
+    return channels == 1
 
 
 def _enhance(image: Array, degenerate: Array, factor: ArrayLike) -> Array:
@@ -55,7 +71,7 @@ def hue(image: Array, shift: ArrayLike) -> Array:
         image: the image; a grey one, which has no hue, stays as it is.
         shift: turns, where 1 is the full circle.
     """
-    if image.shape[-1] == 1:
+    if _is_grey(image):
         return image
     x = image.astype(jnp.float32)
     red, green, blue = x[..., 0], x[..., 1], x[..., 2]

@@ -53,7 +53,11 @@ class RandAugment:
             )
 
     def __call__(self, keys: Array, images: Array, labels: Array) -> tuple[Array, Array]:
-        """Apply the operations; see `Augmentation`."""
+        """Apply the operations; see `Augmentation`.
+
+        Raises:
+            ValueError: if colours change and the images have other than 1 or 3 channels.
+        """
         strength = jnp.float32(self.magnitude / GREATEST_MAGNITUDE)
 
         def augment(key: Array, image: Array) -> Array:

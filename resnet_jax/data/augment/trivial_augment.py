@@ -41,7 +41,11 @@ class TrivialAugment:
     mixes: ClassVar[bool] = False
 
     def __call__(self, keys: Array, images: Array, labels: Array) -> tuple[Array, Array]:
-        """Apply an operation; see `Augmentation`."""
+        """Apply an operation; see `Augmentation`.
+
+        Raises:
+            ValueError: if colours change and the images have other than 1 or 3 channels.
+        """
 
         def augment(key: Array, image: Array) -> Array:
             magnitude_key, operation_key = jax.random.split(key)

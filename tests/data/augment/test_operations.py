@@ -7,7 +7,15 @@ import numpy as np
 import pytest
 from PIL import Image, ImageEnhance, ImageOps
 
-from resnet_jax.data.augment import affine, operations
+from resnet_jax.data.augment import (
+    ColorJitter,
+    Flip,
+    PadCrop,
+    RandAugment,
+    TrivialAugment,
+    affine,
+    operations,
+)
 
 
 def enhance(kind):
@@ -129,3 +137,31 @@ def test_one_level_everywhere(name):
     images = np.full((1, 8, 8, 3), 77, np.uint8)
     expected = by_pillow(WITHOUT_VALUE[name], images)
     np.testing.assert_array_equal(getattr(operations, name)(images[0]), expected[0])
+
+
+@pytest.mark.parametrize("channels", [2, 4])
+@pytest.mark.parametrize("name", ["contrast", "color", "hue"])
+def test_colours_of_other_channels_are_refused(name, channels):
+    image = np.zeros((4, 4, channels), np.uint8)
+    message = rf"^`image` has {channels} channels; .* need 1 \(grey\) or 3 \(RGB\)$"
+    with pytest.raises(ValueError, match=message):
+        getattr(operations, name)(image, 0.5)
+
+
+@pytest.mark.parametrize("kind", [ColorJitter, RandAugment, TrivialAugment])
+def test_augmentations_of_colour_refuse_other_channels(kind):
+    images = np.zeros((2, 4, 4, 4), np.uint8)
+    with pytest.raises(ValueError, match=r"^`image` has 4 channels; "):
+        kind()(jax.random.split(jax.random.key(0), 2), images, np.arange(2))
+
+
+@pytest.mark.parametrize("channels", [2, 4])
+@pytest.mark.parametrize("augmentation", [ColorJitter(0.4, 0, 0, 0), Flip(1.0), PadCrop(1)])
+def test_other_augmentations_take_any_channels(augmentation, channels):
+    images = np.random.default_rng(0).integers(1, 256, (2, 4, 4, channels), dtype=np.uint8)
+    keys = jax.random.split(jax.random.key(0), 2)
+    changed, _ = augmentation(keys, images, np.arange(2))
+    # Each channel is changed as it is alone.
+    alone = [augmentation(keys, images[..., [i]], np.arange(2))[0] for i in range(channels)]
+    np.testing.assert_array_equal(changed, np.concatenate(alone, axis=-1))
+    assert (changed != images).any()
