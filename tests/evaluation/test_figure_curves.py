@@ -138,6 +138,18 @@ def test_bad_losses(change, message):
         plot_training_loss(**(arguments | change))
 
 
+@pytest.mark.parametrize(
+    ("values", "window", "message"),
+    [
+        ([1.0, 2.0, 3.0], 5, "`window` (=5) must be at most 3, the number of `values`"),
+        ([1.0, 2.0, 3.0], 0, "`window` (=0) must be at least 1"),
+    ],
+)
+def test_a_window_that_does_not_fit(values, window, message):
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        running_average(np.array(values), window)
+
+
 def test_accuracy_by_epoch():
     figure = plot_accuracy([70.0, 80.0, 90.0], [65.0, 75.0, 72.0])
     (axes,) = figure.axes
@@ -219,6 +231,10 @@ def test_epochs_are_labelled_with_whole_numbers(epochs):
         (
             {"train_accuracy": [-1.0, 1.0]},
             "`train_accuracy` must be in %, 0 to 100; it holds -1.0",
+        ),
+        (
+            {"train_accuracy": None, "valid_accuracy": [50.0, 100.5]},
+            "`valid_accuracy` must be in %, 0 to 100; it holds 100.5",
         ),
         (
             {"train_accuracy": [1.0]},

@@ -38,6 +38,15 @@ def _history(name: str, values: ArrayLike) -> NDArray[np.float64]:
     return array
 
 
+def _percentages(name: str, values: ArrayLike) -> NDArray[np.float64]:
+    """Return `values` as float64 `[n]` in 0 … 100, n ≥ 1, or raise ValueError."""
+    array = _history(name, values)
+    outside = array[(array < 0) | (array > 100)]
+    if outside.size:
+        raise ValueError(f"`{name}` must be in %, 0 to 100; it holds {outside[0]}")
+    return array
+
+
 def _epoch_ticks(num_epochs: int) -> NDArray[np.int64]:
     """Return ticks every 10 epochs; closer in a short run, wider in a long one."""
     if num_epochs <= 10:
@@ -187,12 +196,8 @@ def plot_accuracy(
         ValueError: if a history is empty, not finite or outside 0 … 100, if their lengths differ,
             or if `ylim` is not ascending.
     """
-    valid = _history("valid_accuracy", valid_accuracy)
-    train = valid if train_accuracy is None else _history("train_accuracy", train_accuracy)
-    for name, values in (("train_accuracy", train), ("valid_accuracy", valid)):
-        outside = values[(values < 0) | (values > 100)]
-        if outside.size:
-            raise ValueError(f"`{name}` must be in %, 0 to 100; it holds {outside[0]}")
+    valid = _percentages("valid_accuracy", valid_accuracy)
+    train = valid if train_accuracy is None else _percentages("train_accuracy", train_accuracy)
     if len(train) != len(valid):
         raise ValueError(
             f"`train_accuracy` ({len(train)} epochs) and `valid_accuracy` ({len(valid)} epochs) "
