@@ -57,7 +57,10 @@ def test_fewer_images_leave_places_empty(count):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"predictions": [0]}, r"`predictions` \(1 entries\) must have one entry per image \(4\)"),
+        ({"predictions": [0]}, r"`predictions` \(1 entries\) must have one entry per image \(6\)"),
+        ({"labels": [0] * 5}, r"`labels` \(5 entries\) must have one entry per image \(6\)"),
+        ({"saliency": np.zeros((7, 8, 8))}, r"`saliency` \(7 entries\) must have one entry per"),
+        ({"predictions": [0, 0, 0, 0, 0, 2]}, "`predictions` holds class 2; `class_names` has 2"),
         ({"cam": np.zeros((1, 2, 2))}, r"`cam` \(1 entries\) must have one entry per image"),
         ({"labels": [0, 0, 0, 2, 0, 0]}, "`labels` holds class 2; `class_names` has 2 names"),
         ({"images": np.zeros((5, 8, 8, 2))}, "with 1 or 3 channels"),

@@ -21,7 +21,7 @@ def plot_explanations(
     images: ArrayLike,
     predictions: ArrayLike,
     labels: ArrayLike,
-    class_names: Sequence[str],
+    class_names: Sequence[str | int],
     *,
     cam: ArrayLike,
     saliency: ArrayLike,
@@ -35,7 +35,7 @@ def plot_explanations(
             `show_examples` accepts them.
         predictions: predicted class indices `[n]`, the classes that the maps explain.
         labels: true class indices `[n]`.
-        class_names: names by class index; any text, of which nothing is markup.
+        class_names: names by class index; any text, of which nothing is markup, or numbers.
         cam: maps from `grad_cam`, `[n, height', width']`.
         saliency: maps from `input_saliency`, `[n, height, width]`.
 
@@ -43,10 +43,10 @@ def plot_explanations(
         ValueError: if the images have another shape, dtype or range, if the lengths differ, or if
             a class has no name.
     """
-    shown = pictures(images)[:_COLUMNS]
-    predicted = class_indices("predictions", predictions)[:_COLUMNS]
-    true = class_indices("labels", labels)[:_COLUMNS]
-    maps = {"cam": np.asarray(cam)[:_COLUMNS], "saliency": np.asarray(saliency)[:_COLUMNS]}
+    shown = pictures(images)
+    predicted = class_indices("predictions", predictions)
+    true = class_indices("labels", labels)
+    maps = {"cam": np.asarray(cam), "saliency": np.asarray(saliency)}
     for name, values in {"predictions": predicted, "labels": true, **maps}.items():
         if len(values) != len(shown):
             raise ValueError(
@@ -57,9 +57,10 @@ def plot_explanations(
             raise ValueError(
                 f"`{name}` holds class {values.max()}; `class_names` has {len(class_names)} names"
             )
+    shown, predicted, true = shown[:_COLUMNS], predicted[:_COLUMNS], true[:_COLUMNS]
     count, (height, width) = len(shown), shown.shape[1:3]
     heat = np.asarray(
-        jax.image.resize(maps["cam"].astype(np.float32), (count, height, width), "linear")
+        jax.image.resize(maps["cam"][:count].astype(np.float32), (count, height, width), "linear")
     )
     titles, font_size = example_titles(
         class_names,
