@@ -17,10 +17,10 @@ from markupsafe import Markup
 from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 
-from ..storage import atomic_path, first_line, printable, printable_name, to_plain
+from ..storage import atomic_path, first_line, printable, printable_name, to_plain, whole_number
 from .figures.svg import inline_svg
 from .page_words import describe_figures, percent
-from .validation import class_indices
+from .validation import class_indices, class_probabilities
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -71,10 +71,17 @@ def most_confident_mistakes(
     Returns:
         Indices below n; examples of equal confidence keep their order.
 
+    Raises:
+        ValueError: if the labels are no class indices, the shapes do not match, or `count` is
+            below 0.
+        TypeError: if `count` is no whole number.
+
     >>> most_confident_mistakes([0, 0, 1], [[0.4, 0.6], [0.9, 0.1], [0.8, 0.2]]).tolist()
     [2, 0]
     """
-    true, values = class_indices("labels", labels), np.asarray(probabilities)
+    true = class_indices("labels", labels)
+    values = class_probabilities(probabilities, len(true))
+    count = whole_number("count", count, least=0)
     wrong = np.flatnonzero(values.argmax(1) != true)
     order = np.argsort(-values[wrong].max(1), kind="stable")
     return wrong[order][:count]

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..storage import whole_number
-from .validation import class_indices
+from .validation import class_indices, class_probabilities
 
 _SLACK = 1e-3  # rounding error of a softmax in float32
 
@@ -58,12 +58,7 @@ def calibration(labels: ArrayLike, probabilities: ArrayLike, *, bins: int = 15) 
     ([0, 3], 0.1333)
     """
     true = class_indices("labels", labels)
-    values = np.asarray(probabilities, dtype=np.float64)
-    if values.ndim != 2 or len(values) != len(true) or values.shape[1] == 0:
-        raise ValueError(
-            f"`probabilities` must have the shape [n, classes] with n = {len(true)}, as `labels` "
-            f"has; its shape is {values.shape}"
-        )
+    values = class_probabilities(probabilities, len(true))
     wrong = ~((np.abs(values.sum(1) - 1) <= _SLACK) & (values >= 0).all(1))
     if wrong.any():
         row = int(np.flatnonzero(wrong)[0])

@@ -53,6 +53,25 @@ def paired_indices(
     return true, predicted
 
 
+def class_probabilities(probabilities: ArrayLike, count: int) -> NDArray[np.float64]:
+    """Return probabilities of the classes as float64 `[n, classes]`.
+
+    Args:
+        probabilities: numbers `[n, classes]`.
+        count: number of labels, n.
+
+    Raises:
+        ValueError: if the shape is another.
+    """
+    values = np.asarray(probabilities, dtype=np.float64)
+    if values.ndim != 2 or len(values) != count or values.shape[1] == 0:
+        raise ValueError(
+            f"`probabilities` must have the shape [n, classes] with n = {count}, as `labels` has; "
+            f"its shape is {values.shape}"
+        )
+    return values
+
+
 def count_matrix(matrix: ArrayLike) -> NDArray[np.int64]:
     """Return a confusion matrix as int64 counts `[classes, classes]`.
 
@@ -72,7 +91,7 @@ def count_matrix(matrix: ArrayLike) -> NDArray[np.int64]:
     return array.astype(np.int64)
 
 
-def check_class_names(class_names: Sequence[str], num_classes: int) -> None:
+def check_class_names(class_names: Sequence[str | int], num_classes: int) -> None:
     """Raise ValueError unless there is exactly one name per class."""
     if len(class_names) != num_classes:
         raise ValueError(

@@ -346,6 +346,21 @@ def test_mistakes_by_confidence():
     assert most_confident_mistakes([1, 0], probabilities[:2]).tolist() == []
 
 
+@pytest.mark.parametrize(
+    ("labels", "probabilities", "options", "message"),
+    [
+        ([0], np.ones((3, 2)), {}, "`probabilities` must have the shape [n, classes] with n = 1"),
+        ([0, 1], np.ones((3, 2)), {}, "with n = 2, as `labels` has; its shape is (3, 2)"),
+        ([0], [0.5], {}, "its shape is (1,)"),
+        ([0], [[]], {}, "its shape is (1, 0)"),
+        ([0, 1], np.ones((2, 2)), {"count": -1}, "`count` (=-1) must be at least 0"),
+    ],
+)
+def test_mistakes_of_other_shapes(labels, probabilities, options, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        most_confident_mistakes(labels, probabilities, **options)
+
+
 def browse(address, folder, *options):
     """Let Chromium open a page, without a network."""
     process = subprocess.run(
