@@ -8,6 +8,7 @@ from typing import TypedDict
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..storage.printable import name_text
 from .validation import check_class_names, count_matrix, paired_indices
 
 
@@ -69,7 +70,7 @@ def per_class_accuracy(matrix: ArrayLike) -> NDArray[np.float64]:
 
 
 def class_report(
-    matrix: ArrayLike, *, class_names: Sequence[str] | None = None, zero_division: float = 0.0
+    matrix: ArrayLike, *, class_names: Sequence[str | int] | None = None, zero_division: float = 0.0
 ) -> dict[str, ClassScores]:
     """Return precision, recall, F1 and support of each class.
 
@@ -79,7 +80,7 @@ def class_report(
 
     Args:
         matrix: counts `[classes, classes]` with true classes as rows, from `confusion_matrix`.
-        class_names: one distinct name per class; None uses "0", "1", ….
+        class_names: one distinct name per class, text or a whole number; None uses "0", "1", ….
         zero_division: value of a ratio whose denominator is 0; nan is allowed.
 
     Returns:
@@ -88,6 +89,7 @@ def class_report(
     Raises:
         ValueError: if `matrix` is not a square matrix of counts, or if there are too few or too
             many names or two are equal.
+        TypeError: if a name is neither text nor a whole number.
 
     References:
         scikit-learn, `sklearn.metrics.precision_recall_fscore_support`.
@@ -96,10 +98,11 @@ def class_report(
     {'precision': 0.8, 'recall': 1.0, 'f1': 0.8888888888888888, 'support': 4}
     """
     counts = count_matrix(matrix)
-    names = [str(index) for index in range(len(counts))] if class_names is None else class_names
-    check_class_names(names, len(counts))
+    given = range(len(counts)) if class_names is None else class_names
+    check_class_names(given, len(counts))
+    names = [name_text(name) for name in given]
     if len(set(names)) != len(names):
-        raise ValueError(f"`class_names` (={list(names)}) must be distinct")
+        raise ValueError(f"`class_names` (={names}) must be distinct")
     hits, support, predicted = counts.diagonal(), counts.sum(axis=1), counts.sum(axis=0)
     precision = _ratio(hits, predicted, zero_division)
     recall = _ratio(hits, support, zero_division)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import operator
 import unicodedata
+from typing import SupportsIndex
 
 _ESCAPED = frozenset(("Cc", "Cs", "Zl", "Zp"))
 """Unicode categories that no file or screen shows: control, surrogate, line and paragraph."""
@@ -35,15 +37,38 @@ def printable(text: str, encoding: str = "utf-8") -> str:
     return shown.encode(encoding, "backslashreplace").decode(encoding)
 
 
-def printable_name(name: str, encoding: str = "utf-8") -> str:
+def name_text(name: str | SupportsIndex) -> str:
+    """Return a name as text, which the names of classes 0, 1, … often are not.
+
+    Args:
+        name: any text, or a whole number.
+
+    Raises:
+        TypeError: if the name is neither.
+
+    >>> name_text(7), name_text("cat")
+    ('7', 'cat')
+    """
+    if isinstance(name, str):
+        return str(name)
+    try:
+        return str(operator.index(name))
+    except TypeError:
+        raise TypeError(f"a name (={name!r}) must be text or a whole number") from None
+
+
+def printable_name(name: str | SupportsIndex, encoding: str = "utf-8") -> str:
     """Return a name as `printable` does; one without a visible character is put in quotes.
 
     Args:
-        name: any text.
+        name: any text, or a whole number.
         encoding: encoding of the place that the text goes to.
+
+    Raises:
+        TypeError: if the name is neither.
 
     >>> printable_name(" "), printable_name("cat")
     ("' '", 'cat')
     """
-    shown = printable(name, encoding)
+    shown = printable(name_text(name), encoding)
     return shown if shown.strip() else f"'{shown}'"

@@ -91,6 +91,25 @@ def test_what_cannot_be_shown_is_written_out(drawing, name, text):
     assert text in shown(drawing(name))
 
 
+NAMED = [drawing for name, drawing in DRAWINGS.items() if name != "curves"]
+
+
+@pytest.mark.parametrize("drawing", NAMED)
+def test_names_may_be_numbers(drawing):
+    assert "37" in shown(drawing(np.int64(37), 38))
+
+
+def test_names_of_curves_may_be_numbers():
+    figure = plot_overlay({np.int64(37): ([0], [1]), 38: ([0], [2])}, xlabel="x", ylabel="y")
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["37", "38"]
+
+
+@pytest.mark.parametrize("drawing", NAMED)
+def test_bytes_are_no_names(drawing):
+    with pytest.raises(TypeError, match=r"^a name \(=b'cat'\) must be text or a whole number$"):
+        drawing(b"cat")
+
+
 def test_a_long_name_loses_its_middle(drawing):
     assert re.search("headn*…n*tail", shown(drawing("head" + "n" * 500 + "tail")))
 

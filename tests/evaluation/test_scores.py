@@ -72,6 +72,14 @@ def test_class_report_names_its_rows_in_order():
     assert {type(value) for value in report["ant"].values()} == {float, int}
 
 
+def test_class_report_takes_numbers_as_names():
+    report = class_report([[2, 0], [1, 1]], class_names=np.array([3, 8]))
+    assert list(report) == ["3", "8"]
+    assert {type(name) for name in report} == {str}
+    with pytest.raises(TypeError, match=r"^a name \(=b'a'\) must be text or a whole number$"):
+        class_report([[1, 0], [0, 1]], class_names=[b"a", b"b"])
+
+
 @pytest.mark.parametrize(
     ("matrix", "message"),
     [
@@ -93,6 +101,7 @@ def test_bad_matrix(matrix, message):
     [
         (["a"], "`class_names` (1 names) must have one name for each of the 2 classes"),
         (["a", "a"], "`class_names` (=['a', 'a']) must be distinct"),
+        ([1, "1"], "`class_names` (=['1', '1']) must be distinct"),
     ],
 )
 def test_bad_class_names(names, message):

@@ -1,8 +1,12 @@
 """No text from a user breaks a line, a terminal or an encoding."""
 
+import re
+
+import numpy as np
 import pytest
 
 from resnet_jax.storage import printable, printable_name
+from resnet_jax.storage.printable import name_text
 
 
 @pytest.mark.parametrize(
@@ -36,3 +40,17 @@ def test_a_blank_name_is_visible(blank):
     assert printable(blank) == blank
     assert printable_name(blank) == f"'{blank}'"
     assert printable_name("cat") == "cat"
+
+
+@pytest.mark.parametrize("name", [7, np.int64(7), np.uint8(7), np.str_("7")])
+def test_a_name_may_be_a_whole_number(name):
+    assert name_text(name) == printable_name(name) == "7"
+    assert type(name_text(name)) is str
+
+
+@pytest.mark.parametrize("name", [b"cat", 1.5, None, np.bool_(True)])
+def test_other_values_are_no_names(name):
+    message = f"^a name \\(={re.escape(repr(name))}\\) must be text or a whole number$"
+    for function in (name_text, printable_name):
+        with pytest.raises(TypeError, match=message):
+            function(name)

@@ -19,7 +19,7 @@ _SLACK = 1e-3  # rounding error outside of [0, 1] after normalising and denormal
 
 @figure_style()
 def show_examples(
-    images: ArrayLike, predictions: ArrayLike, labels: ArrayLike, class_names: Sequence[str]
+    images: ArrayLike, predictions: ArrayLike, labels: ArrayLike, class_names: Sequence[str | int]
 ) -> Figure:
     """Show the first 15 images in a 3×5 grid, each titled with its predicted and true class.
 
@@ -31,7 +31,7 @@ def show_examples(
             channels: uint8, or floats in [0, 1] such as `Transform.denormalise` returns.
         predictions: predicted class indices `[n]`.
         labels: true class indices `[n]`.
-        class_names: names by class index; any text, of which nothing is markup.
+        class_names: names by class index; any text, of which nothing is markup, or numbers.
 
     Raises:
         ValueError: if the images have another shape, dtype or range, if the lengths differ, or if
@@ -82,7 +82,7 @@ def show_examples(
 
 
 def example_titles(
-    class_names: Sequence[str],
+    class_names: Sequence[str | int],
     predicted: NDArray[np.int64],
     true: NDArray[np.int64],
     *,
@@ -92,7 +92,7 @@ def example_titles(
     """Return the two lines above each image, predicted and true class, and their font size.
 
     Args:
-        class_names: names by class index, any text.
+        class_names: names by class index; any text, or numbers.
         predicted: predicted class indices `[n]`.
         true: true class indices `[n]`.
         room: width of a column, in points, which the longest line fits.

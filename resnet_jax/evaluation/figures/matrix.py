@@ -24,7 +24,7 @@ def plot_confusion_matrix(
     *,
     show_absolute: bool = True,
     show_normed: bool = False,
-    class_names: Sequence[str] | None = None,
+    class_names: Sequence[str | int] | None = None,
     colorbar: bool = False,
     hide_spines: bool = False,
     hide_ticks: bool = False,
@@ -43,8 +43,8 @@ def plot_confusion_matrix(
         matrix: counts `[classes, classes]` from `confusion_matrix`.
         show_absolute: write the counts.
         show_normed: write the shares, in parentheses below the counts if both are shown.
-        class_names: one name per class, any text, of which nothing is markup; None uses the
-            indices of the rows.
+        class_names: one name per class, any text, of which nothing is markup, or numbers; None
+            uses the indices of the rows.
         colorbar: add the colour scale.
         hide_spines: leave out the frame.
         hide_ticks: leave out the ticks and the class names.

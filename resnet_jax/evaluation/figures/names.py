@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import unicodedata
 from collections.abc import Iterable
+from typing import SupportsIndex
 
 from ...storage import printable, printable_name
 from .fonts import report_missing
@@ -28,15 +29,19 @@ def text_width(text: str) -> float:
 
 
 def figure_names(
-    names: Iterable[str], *, room: float = math.inf, smallest: float = SMALLEST
+    names: Iterable[str | SupportsIndex], *, room: float = math.inf, smallest: float = SMALLEST
 ) -> list[str]:
     """Return names as a figure shows them.
 
     Args:
-        names: any text; characters that cannot be printed are written as escapes, and long names
-            lose their middle, so that one of them does not make the others small.
+        names: any text, or whole numbers; characters that cannot be printed are written as
+            escapes, and long names lose their middle, so that one of them does not make the others
+            small.
         room: width that a name may take, in points.
         smallest: font size at which each name must fit into that width, in points.
+
+    Raises:
+        TypeError: if a name is neither text nor a whole number.
     """
     longest = min(_LONGEST, room / smallest)
     shown = [_shorten(printable_name(name), longest) for name in names]
