@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -142,6 +143,16 @@ class RunFiles:
             yield from read_log(self.log_path)
         except (OSError, ValueError) as error:
             raise RunError(f"{self.log_path} cannot be read: {error}") from error
+
+    @property
+    def logged_epoch(self) -> int:
+        """The last epoch that the log has an event of, from 1, as far as it can be read; or 0."""
+        epoch = 0
+        with suppress(RunError):
+            for event in self.read_log():
+                found = event.get("epoch")
+                epoch = max(epoch, found) if isinstance(found, int) else epoch
+        return epoch
 
     def _read(self, path: Path) -> dict[str, Any]:
         try:

@@ -77,8 +77,8 @@ class RunFolder(RunFiles):
         """Raise unless the folder may be used; nothing is changed.
 
         Raises:
-            RunFolderError: if it is a file, holds no run to resume, is not empty for a new one, or
-                has too long a path.
+            RunFolderError: if it is a file, holds no run to resume or one that has lost its
+                checkpoints, is not empty for a new one, or has too long a path.
         """
         length = len(os.fsencode(self.path))
         if length > _LONGEST_PATH or any(len(os.fsencode(part)) > 255 for part in self.path.parts):
@@ -94,6 +94,7 @@ class RunFolder(RunFiles):
                     f"`run_dir` (={self.path}) holds no run to resume; leave out --resume to start "
                     "one"
                 )
+            self._check_no_loss()
         # Hidden are the lock and what a killed process did not finish writing.
         elif self.path.is_dir() and any(
             not path.name.startswith(".") for path in self.path.iterdir()
@@ -171,6 +172,25 @@ class RunFolder(RunFiles):
         if self.config:
             with self.disk_errors_explained():
                 write_json(self.config_path, self.config)
+
+    def _check_no_loss(self) -> None:
+        """Raise if a run has no checkpoint but has come further than a run can without one."""
+        if self.checkpoints.steps:
+            return
+        # A save goes on in the background while the second epoch is trained, but the next one
+        # waits for it. Before it begins, the folder is made.
+        last = 2 if self.checkpoints.folder.is_dir() else 1
+        epoch = self.logged_epoch
+        if self.report_path.is_file():
+            found = f"the {self.report_path.name} of a run"
+        elif epoch > last:
+            found = f"the log of a run up to epoch {epoch}"
+        else:
+            return
+        raise RunFolderError(
+            f"`run_dir` (={self.path}) holds {found}, but none of its checkpoints; put them back "
+            "to go on, name another folder by --run-dir, or remove this one to start anew"
+        )
 
     def _check_config(self, identity: Identity) -> None:
         """Raise unless `config.json` agrees with the identity."""

@@ -1,6 +1,7 @@
 """The run folder: who may use it, what is written when, and what is said to those who may not."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -315,3 +316,58 @@ def test_a_run_killed_before_its_first_checkpoint_can_be_resumed(tmp_path):
     fit(task, config, folder=RunFolder(tmp_path, resume=True), reporter=reporter)
     assert "yet: starting anew" in reporter.console.file.getvalue()
     assert RunFolder(tmp_path).checkpoints.steps == [3]
+
+
+def log_of(*events):
+    """Return lines of a log, with steps of the epochs that are given."""
+    lines = [{"event": name, "step": 1, "epoch": epoch} for name, epoch in events]
+    return "".join(json.dumps(line) + "\n" for line in lines)
+
+
+ONE = [("step", 1), ("epoch", 1)]
+"""The log when the first checkpoint begins to be saved, at the latest."""
+TWO = [*ONE, ("step", 2), ("epoch", 2)]
+"""The log when the second one does, which waits for the first."""
+
+
+@pytest.mark.parametrize(
+    ("has_folder", "events"), [(False, [("step", 1)]), (False, ONE), (True, ONE), (True, TWO)]
+)
+def test_a_log_that_the_first_checkpoint_may_be_missing_for(tmp_path, has_folder, events):
+    begun(tmp_path)
+    (tmp_path / "metrics.jsonl").write_text(log_of(*events) + '{"ev')
+    if has_folder:
+        (tmp_path / "checkpoints").mkdir()
+    enter(RunFolder(tmp_path, resume=True))
+
+
+@pytest.mark.parametrize(
+    ("has_folder", "events", "epoch"),
+    [(False, [*ONE, ("step", 2)], 2), (True, [*TWO, ("step", 3)], 3), (False, TWO * 2, 2)],
+)
+def test_a_run_whose_checkpoints_are_gone_is_not_begun_anew(tmp_path, has_folder, events, epoch):
+    """Its log would be lost, and nothing could be resumed."""
+    begun(tmp_path)
+    (tmp_path / "metrics.jsonl").write_text(log_of(*events))
+    if has_folder:
+        (tmp_path / "checkpoints").mkdir()
+    message = refusal(RunFolder(tmp_path, resume=True))
+    assert f"holds the log of a run up to epoch {epoch}, but none of its checkpoints" in message
+    assert message.endswith("name another folder by --run-dir, or remove this one to start anew")
+
+
+def test_a_finished_run_whose_checkpoints_are_gone_is_not_begun_anew(tmp_path):
+    folder = RunFolder(begun(tmp_path))
+    folder.write_report({"accuracy": 0.5})
+    message = refusal(RunFolder(tmp_path, resume=True))
+    assert "holds the report.json of a run, but none of its checkpoints; put them back" in message
+
+
+def test_a_trained_run_is_not_overwritten_after_its_checkpoints_are_removed(tmp_path):
+    task = tiny_task(model=Small(), prepare=center_crop)
+    config = FitConfig(epochs=2, batch_size=48, eval_batch_size=64)
+    fit(task, config, folder=RunFolder(tmp_path), reporter=quiet_reporter())
+    shutil.rmtree(tmp_path / "checkpoints")
+    folder = RunFolder(tmp_path, resume=True)
+    message = refusal(folder, action=lambda folder: fit(task, config, folder=folder))
+    assert "up to epoch 2, but none of its checkpoints" in message
