@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
@@ -11,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 import jax
 import numpy as np
 
-from ..storage import JsonError, find_damage, first_line, plain_path, read_json
+from ..storage import JsonError, find_damage, plain_path, read_json
+from .disk import reason_of
 from .identity import layout
 from .migrations import FORMAT_VERSION, migrate
 from .quiet import quiet_orbax
@@ -220,23 +219,6 @@ class CheckpointReader:
                     f"cannot read checkpoint {origin}: {reason_of(error)}"
                 ) from error
         return restored["ema"] if averaged else restored
-
-
-def reason_of(error: BaseException) -> str:
-    """Return in one line why Orbax or TensorStore could not write or read.
-
-    Args:
-        error: theirs, which names file after file before it comes to what the system says.
-
-    >>> reason_of(ValueError("OUT_OF_RANGE: Error writing a: [os_error_code='27']"))
-    'File too large'
-    """
-    code = re.search(r"\[os_error_code='(\d+)'\]", str(error))
-    if code is not None:
-        return os.strerror(int(code[1]))
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror if error.filename is None else f"{error.strerror} ({error.filename})"
-    return first_line(error)
 
 
 def _reader() -> ocp.Checkpointer:

@@ -25,7 +25,8 @@ import orbax.checkpoint as ocp
 
 from ..storage import dumps, first_line, plain_path, write_manifest
 from ..training import TrainState
-from .checkpoint_reader import NEEDED, PROGRESS, CheckpointError, CheckpointReader, reason_of
+from .checkpoint_reader import NEEDED, PROGRESS, CheckpointError, CheckpointReader
+from .disk import lacks_room, reason_of
 from .migrations import FORMAT_VERSION
 from .quiet import quiet_orbax
 
@@ -183,9 +184,10 @@ class CheckpointStore(CheckpointReader):
         except Exception as error:  # Orbax and TensorStore raise many kinds.
             self._stay_quiet()
             step = "" if self._saving is None else f" of step {self._saving[0]}"
+            advice = "; go on from them where there is room" if lacks_room(error) else ""
             raise CheckpointError(
                 f"cannot save the checkpoint{step} in {self.folder}: {reason_of(error)}. "
-                "Checkpoints from before are whole; go on from them where there is room"
+                f"Checkpoints from before are whole{advice}"
             ) from error
 
 

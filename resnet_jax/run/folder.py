@@ -22,6 +22,7 @@ from ..storage import (
     write_json,
 )
 from . import processes
+from .disk import lacks_room, reason_of
 from .facts import DataFacts
 from .files import RunFiles
 from .identity import Identity, check_identity
@@ -225,10 +226,13 @@ class RunFolder(RunFiles):
         try:
             yield
         except OSError as error:
-            name = "" if error.filename is None else f" ({error.filename})"
+            advice = (
+                ". Checkpoints that are there stay whole; go on with them when there is room"
+                if lacks_room(error)
+                else ""
+            )
             raise RunFolderError(
-                f"cannot write to `run_dir` (={self.path}): {error.strerror or error}{name}. "
-                "Checkpoints that are there stay whole; go on with them when there is room"
+                f"cannot write to `run_dir` (={self.path}): {reason_of(error)}{advice}"
             ) from error
 
     def write_report(self, report: Mapping[str, Any]) -> None:
