@@ -8,6 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ..storage import whole_number
+
 
 def epoch_permutation(key: jax.Array, epoch: int | jax.Array, n: int) -> jax.Array:
     """Return the order in which an epoch visits the examples, a pure function of the arguments.
@@ -38,15 +40,13 @@ def num_batches(n: int, batch_size: int, drop_last: bool = False) -> int:
         drop_last: whether a smaller last batch is left out.
 
     Raises:
-        ValueError: if `n` or `batch_size` is not positive.
+        TypeError: if `n` or `batch_size` is no whole number.
+        ValueError: if one of them is not positive.
 
     >>> num_batches(45_000, 256, drop_last=True), num_batches(45_000, 256)
     (175, 176)
     """
-    if n < 1:
-        raise ValueError(f"`n` (={n}) must be at least 1")
-    if batch_size < 1:
-        raise ValueError(f"`batch_size` (={batch_size}) must be at least 1")
+    n, batch_size = whole_number("n", n), whole_number("batch_size", batch_size)
     return n // batch_size if drop_last else -(-n // batch_size)
 
 
@@ -64,11 +64,13 @@ def eval_batches(n: int, batch_size: int) -> Iterator[tuple[np.ndarray, np.ndarr
         `(indices, mask)`: int32 `[batch_size]` and bool `[batch_size]`.
 
     Raises:
-        ValueError: if `n` or `batch_size` is not positive.
+        TypeError: if `n` or `batch_size` is no whole number.
+        ValueError: if one of them is not positive.
 
     >>> [(i.tolist(), m.tolist()) for i, m in eval_batches(3, 2)]
     [([0, 1], [True, True]), ([2, 0], [True, False])]
     """
+    n, batch_size = whole_number("n", n), whole_number("batch_size", batch_size)
     slots = np.arange(num_batches(n, batch_size) * batch_size, dtype=np.int32)
     mask = slots < n
     indices = np.where(mask, slots, np.int32(0))

@@ -13,7 +13,7 @@ from typing import TypeVar
 import numpy as np
 from PIL import Image
 
-from ..storage import printable
+from ..storage import printable, whole_number
 from .base import DatasetError
 from .image_decoding import (
     MAX_PIXELS,
@@ -63,13 +63,12 @@ def read_images(
         is of another kind, or has more than `max_pixels` pixels.
 
     Raises:
+        TypeError: if `side` or `max_pixels` is no whole number.
         ValueError: if `channels`, `side` or `max_pixels` is out of range.
     """
     if channels not in MODES:
         raise ValueError(f"`channels` (={channels}) must be 1 or 3")
-    for name, value in (("side", side), ("max_pixels", max_pixels)):
-        if value < 1:
-            raise ValueError(f"`{name}` (={value}) must be at least 1")
+    side, max_pixels = whole_number("side", side), whole_number("max_pixels", max_pixels)
     read = partial(
         _read, channels=channels, resize=resize or _squash_to(side), max_pixels=max_pixels
     )

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..storage import whole_number
 from .image_decoding import MODES, decode_bytes
 from .image_transform import ImageTransform
 from .random_resized_crop import RandomResizedCrop
@@ -38,6 +39,7 @@ class ImageStream:
             least time and memory as long as Pillow does most of the work.
 
     Raises:
+        TypeError: if `workers` or `repeats` is no whole number.
         ValueError: if `workers` is negative, or `repeats` is not positive.
 
     References:
@@ -53,10 +55,8 @@ class ImageStream:
     workers: int = 0
 
     def __post_init__(self) -> None:
-        if self.repeats < 1:
-            raise ValueError(f"`repeats` (={self.repeats}) must be at least 1")
-        if self.workers < 0:
-            raise ValueError(f"`workers` (={self.workers}) must be at least 0")
+        object.__setattr__(self, "repeats", whole_number("repeats", self.repeats))
+        object.__setattr__(self, "workers", whole_number("workers", self.workers, least=0))
 
     def __len__(self) -> int:
         return len(self.records)

@@ -12,6 +12,7 @@ from typing import Any, Literal
 import numpy as np
 from PIL import Image
 
+from ..storage import whole_number
 from .image_decoding import MODES
 from .image_depth import depth_of, to_8_bits
 from .resampling import Interpolation
@@ -73,7 +74,7 @@ class ImageTransform:
             )
         if len(self.mean) not in MODES:
             raise ValueError(f"`mean` (={self.mean}) must have 1 entry, or 3 for RGB")
-        Transform(
+        checked = Transform(
             source=(1, 1),
             resize=self.resize,
             crop=self.crop,
@@ -81,6 +82,8 @@ class ImageTransform:
             std=self.std,
             interpolation=self.interpolation,
         )
+        for name in ("resize", "crop"):
+            object.__setattr__(self, name, getattr(checked, name))
 
     @classmethod
     def from_timm(cls, config: Mapping[str, Any], *, test_size: bool = False) -> ImageTransform:
@@ -167,7 +170,12 @@ class ImageTransform:
         Args:
             height: of the image, in pixels.
             width: of the image, in pixels.
+
+        Raises:
+            TypeError: if one of them is no whole number.
+            ValueError: if one is not positive.
         """
+        height, width = whole_number("height", height), whole_number("width", width)
         if self.crop_mode == "squash":
             return self.resize, self.resize
         if self.crop_mode == "border":
@@ -187,11 +195,10 @@ class ImageTransform:
             width: of the images, in pixels.
 
         Raises:
-            ValueError: if the size is not positive, and for `"border"`, which is made on the host
+            TypeError: if one of them is no whole number.
+            ValueError: if one is not positive, and for `"border"`, which is made on the host
                 alone.
         """
-        if min(height, width) < 1:
-            raise ValueError(f"`height` (={height}) and `width` (={width}) must be at least 1")
         if self.crop_mode == "border":
             raise ValueError(
                 "`crop_mode` (='border') adds borders on the host alone; call the transform itself"

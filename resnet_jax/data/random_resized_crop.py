@@ -8,6 +8,7 @@ import math
 import numpy as np
 from PIL import Image
 
+from ..storage import whole_number
 from .resampling import FILTERS, Interpolation
 
 Box = tuple[int, int, int, int]
@@ -33,6 +34,7 @@ class RandomResizedCrop:
         interpolation: filter of the resize: `"bilinear"`, `"bicubic"` or `"lanczos"`.
 
     Raises:
+        TypeError: if `size` is no whole number.
         ValueError: if an argument is out of range.
 
     References:
@@ -49,8 +51,7 @@ class RandomResizedCrop:
     interpolation: Interpolation = "bilinear"
 
     def __post_init__(self) -> None:
-        if self.size < 1:
-            raise ValueError(f"`size` (={self.size}) must be at least 1")
+        object.__setattr__(self, "size", whole_number("size", self.size))
         for name, largest in (("scale", 1.0), ("ratio", math.inf)):
             low, high = getattr(self, name)
             if not (0 < low <= high <= largest and math.isfinite(high)):
@@ -72,6 +73,7 @@ class RandomResizedCrop:
             width: of the image, in pixels.
             height: of the image, in pixels.
         """
+        width, height = whole_number("width", width), whole_number("height", height)
         log_ratio = np.log(self.ratio)
         for _ in range(_TRIES):
             area = width * height * generator.uniform(*self.scale)

@@ -6,6 +6,8 @@ import math
 
 import numpy as np
 
+from ..storage import whole_number
+
 
 def split_indices(
     n: int, *, fraction: float = 0.1, seed: int = 123
@@ -25,14 +27,14 @@ def split_indices(
         `(train, validation)`, int64 arrays that hold each index once between them.
 
     Raises:
+        TypeError: if `n` or `seed` is no whole number.
         ValueError: if an argument is out of range.
 
     >>> train, validation = split_indices(50_000)
     >>> train.shape, validation.shape
     ((45000,), (5000,))
     """
-    if n < 1:
-        raise ValueError(f"`n` (={n}) must be at least 1")
+    n, seed = whole_number("n", n), whole_number("seed", seed, least=None)
     if not 0 <= fraction < 1:
         raise ValueError(f"`fraction` (={fraction}) must be in [0, 1)")
     if not 0 <= seed < 2**32:

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from ...storage import whole_number
 from .base import Stage
 from .geometry import check_probability, happens
 from .random_box import Bounds, check_bounds, random_corner, random_sides
@@ -50,7 +51,8 @@ class Cutout:
         size: side of the square, in pixels.
 
     Raises:
-        ValueError: on construction, if the size is below 1.
+        TypeError: on construction, if the size is no whole number.
+        ValueError: on construction, if it is below 1.
 
     References:
         DeVries and Taylor 2017, https://arxiv.org/abs/1708.04552
@@ -61,8 +63,7 @@ class Cutout:
     mixes: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
-        if self.size < 1:
-            raise ValueError(f"`size` (={self.size}) must be at least 1")
+        object.__setattr__(self, "size", whole_number("size", self.size))
 
     def __call__(self, keys: Array, images: Array, labels: Array) -> tuple[Array, Array]:
         """Hide squares; see `Augmentation`."""

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from ...storage import whole_number
 from .base import Stage
 from .lookup import window_at
 
@@ -23,7 +24,8 @@ class PadCrop:
         padding: pixels added on each side, at least 1.
 
     Raises:
-        ValueError: on construction, if the padding is below 1.
+        TypeError: on construction, if the padding is no whole number.
+        ValueError: on construction, if it is below 1.
 
     References:
         He et al. 2015, https://arxiv.org/abs/1512.03385, section 4.2
@@ -34,8 +36,7 @@ class PadCrop:
     mixes: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
-        if self.padding < 1:
-            raise ValueError(f"`padding` (={self.padding}) must be at least 1")
+        object.__setattr__(self, "padding", whole_number("padding", self.padding))
 
     def __call__(self, keys: Array, images: Array, labels: Array) -> tuple[Array, Array]:
         """Shift the images; see `Augmentation`."""

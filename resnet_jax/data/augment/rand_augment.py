@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from ...storage import whole_number
 from .base import Stage
 from .drawn import GREATEST_MAGNITUDE, Operation, apply_drawn, make_operations
 
@@ -31,6 +32,7 @@ class RandAugment:
         operations: the operations to draw from, all equally likely.
 
     Raises:
+        TypeError: on construction, if `num_ops` is no whole number.
         ValueError: on construction, if an argument is out of range.
 
     References:
@@ -45,8 +47,7 @@ class RandAugment:
     mixes: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
-        if self.num_ops < 1:
-            raise ValueError(f"`num_ops` (={self.num_ops}) must be at least 1")
+        object.__setattr__(self, "num_ops", whole_number("num_ops", self.num_ops))
         if not 0 <= self.magnitude <= GREATEST_MAGNITUDE:
             raise ValueError(
                 f"`magnitude` (={self.magnitude}) must be in [0, {GREATEST_MAGNITUDE}]"

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from ...storage import whole_number
 from ..resampling import Interpolation
 from .base import Stage
 from .random_box import Bounds, check_bounds, random_corner, random_sides
@@ -118,6 +119,7 @@ class RandomResizedCrop:
             transform's filter.
 
     Raises:
+        TypeError: on construction, if `size` has other than whole numbers.
         ValueError: on construction, if an argument is out of range.
 
     References:
@@ -141,8 +143,11 @@ class RandomResizedCrop:
                 f"`max_area` (={self.max_area}) must be in [`min_area`, 1] = [{self.min_area}, 1]"
             )
         check_bounds("ratio", self.ratio)
-        if self.size is not None and min(self.size) < 1:
-            raise ValueError(f"`size` (={self.size}) must be a positive height and width")
+        if self.size is not None:
+            size = tuple(whole_number("size", side, least=None) for side in self.size)
+            if min(size) < 1:
+                raise ValueError(f"`size` (={size}) must be a positive height and width")
+            object.__setattr__(self, "size", size)
         if self.interpolation not in (None, *_FILTERS):
             raise ValueError(
                 f"`interpolation` (={self.interpolation!r}) must be one of {', '.join(_FILTERS)}"

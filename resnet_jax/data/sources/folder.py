@@ -9,7 +9,7 @@ from typing import NamedTuple, TypedDict
 
 import numpy as np
 
-from ...storage import expand_user
+from ...storage import expand_user, whole_number
 from ..base import Arrays, Dataset, combined_digest
 from ..image_decoding import MAX_PIXELS
 from ..image_transform import ImageTransform
@@ -87,11 +87,17 @@ def load_image_folder(
         DatasetError: if the folder has another layout, a class has too few images, or files are
             damaged; the message names the first ten of them, and a file in the temporary folder
             that lists all if there are more.
+        TypeError: if `side`, `channels` or `max_pixels` is no whole number.
         ValueError: if an argument is out of range, or `root` is in the home folder of an unknown
             user.
     """
     if not 0 < fraction < 0.5:
         raise ValueError(f"`fraction` (={fraction}) must be above 0 and below 0.5")
+    sizes: _Sizes = {
+        "side": whole_number("side", side),
+        "channels": whole_number("channels", channels),
+        "max_pixels": whole_number("max_pixels", max_pixels),
+    }
     if transform is not None and transform.resize != side:
         raise ValueError(f"`side` (={side}) must be the `resize` of `transform`, {transform}")
     root = expand_user(root)
@@ -99,7 +105,6 @@ def load_image_folder(
     names, parts = layout.class_names, divide(layout, fraction, seed, missing_test)
     on_found(FolderFacts.of(root, layout, parts))
     del layout  # All paths once more.
-    sizes: _Sizes = {"side": side, "channels": channels, "max_pixels": max_pixels}
 
     def decode() -> Decoded:
         return _decode(root, parts, transform, sizes)
