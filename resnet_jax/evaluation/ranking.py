@@ -22,7 +22,8 @@ class Ranks(NamedTuple):
     Attributes:
         ranks: int32 `[n]`, the number of classes that come before the label: 0 where it is the
             prediction, below 5 where it is among the first five. Of equal logits the one with the
-            lower index comes first. The number of classes where a logit is NaN.
+            lower index comes first. The number of classes where a logit is NaN or the label is no
+            class.
         losses: float32 `[n]`, the cross-entropy in nats.
     """
 
@@ -86,8 +87,9 @@ def _rank_batch(
     own = jnp.take_along_axis(logits, labels[:, None], axis=-1)
     with jax.numpy_dtype_promotion("standard"):  # labels may be integers of any type
         before = jnp.arange(classes)[None] < labels[:, None]
+        known = (jnp.arange(classes)[None] == labels[:, None]).any(-1)
     ranks = jnp.sum((logits > own) | ((logits == own) & before), axis=-1, dtype=jnp.int32)
-    ranks = jnp.where(jnp.isnan(logits).any(-1), jnp.int32(classes), ranks)
+    ranks = jnp.where(known & ~jnp.isnan(logits).any(-1), ranks, jnp.int32(classes))
     found = ranks, cross_entropy(logits, labels)
     return found if axis_name is None else lax.all_gather(found, axis_name, tiled=True)
 

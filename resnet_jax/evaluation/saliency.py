@@ -10,11 +10,12 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax.linen.module import InterceptorContext
 from jax import Array
+from numpy.typing import ArrayLike
 
 
-@partial(jax.jit, static_argnames="model")
 def input_saliency(
     model: nn.Module, variables: Mapping[str, Any], images: Array, classes: Array
 ) -> Array:
@@ -30,19 +31,35 @@ def input_saliency(
         classes: class of each image whose logit is explained, int `[batch]`.
 
     Returns:
-        float32 `[batch, height, width]`, ≥ 0.
+        float32 `[batch, height, width]`, ≥ 0. Inside of a transformation, where values cannot be
+        read, NaN for an image whose class is none.
+
+    Raises:
+        ValueError: if the classes are not an integer for each image, or one of them is no class.
 
     References:
         Simonyan et al. 2013, https://arxiv.org/abs/1312.6034
     """
+    classes = _checked(classes, model, variables, images)
+    return _input_saliency(model, variables, images, classes)
 
-    def score(x: Array) -> Array:
-        """Return the sum of the chosen logits."""
-        return _chosen(model.apply(variables, x, train=False), classes).sum()
+
+@partial(jax.jit, static_argnames="model")
+def _input_saliency(
+    model: nn.Module, variables: Mapping[str, Any], images: Array, classes: Array
+) -> Array:
+    """Return the saliency for classes that are checked."""
+
+    def score(x: Array) -> tuple[Array, Array]:
+        """Return the sum of the chosen logits, and which images have one."""
+        logits: Any = model.apply(variables, x, train=False)
+        return _chosen(logits, classes).sum(), _are_classes(classes, logits)
 
     # In evaluation mode the logits of an image depend on no other image, so the gradient of the
     # sum holds the gradient of each image.
-    return jnp.abs(jax.grad(score)(images)).max(-1).astype(jnp.float32)
+    gradient, known = jax.grad(score, has_aux=True)(images)
+    maps = jnp.abs(gradient).max(-1).astype(jnp.float32)
+    return jnp.where(known[:, None, None], maps, jnp.nan)
 
 
 def grad_cam(
@@ -70,14 +87,18 @@ def grad_cam(
 
     Returns:
         float32 `[batch, height', width']`, ≥ 0, with the height and width of the feature map.
+        Inside of a transformation, where values cannot be read, NaN for an image whose class is
+        none.
 
     Raises:
-        ValueError: if the model has no such stage.
+        ValueError: if the model has no such stage, the classes are not an integer for each image,
+            or one of them is no class.
 
     References:
         Selvaraju et al. 2016, https://arxiv.org/abs/1610.02391
     """
     block = _last_block(variables["params"], stage)
+    classes = _checked(classes, model, variables, images)
     return _grad_cam(model, stage, block, variables, images, classes)
 
 
@@ -94,8 +115,12 @@ def _grad_cam(
     features: Any = model.apply(variables, images, method="features")
     values = features[stage]
 
-    def score(offset: Array) -> Array:
-        """Return the sum of the chosen logits with `offset` added to the feature map."""
+    def score(offset: Array) -> tuple[Array, Array]:
+        """Return the sum of the chosen logits, and which images have one.
+
+        Args:
+            offset: is added to the feature map.
+        """
 
         def add(
             call: Callable[..., Any],
@@ -109,13 +134,53 @@ def _grad_cam(
             return output + offset if chosen else output
 
         with nn.intercept_methods(add):
-            logits = model.apply(variables, images, train=False)
-        return _chosen(logits, classes).sum()
+            logits: Any = model.apply(variables, images, train=False)
+        return _chosen(logits, classes).sum(), _are_classes(classes, logits)
 
     # The gradient with respect to the map is the one with respect to what is added to it.
-    gradient = jax.grad(score)(jnp.zeros_like(values))
+    gradient, known = jax.grad(score, has_aux=True)(jnp.zeros_like(values))
     weights = gradient.astype(jnp.float32).mean((1, 2), keepdims=True)
-    return nn.relu((weights * values.astype(jnp.float32)).sum(-1))
+    maps = nn.relu((weights * values.astype(jnp.float32)).sum(-1))
+    return jnp.where(known[:, None, None], maps, jnp.nan)
+
+
+@partial(jax.jit, static_argnames="model")
+def _logits(model: nn.Module, variables: Mapping[str, Any], images: Array) -> Any:
+    """Return the logits; only their shape is ever asked for, which `jit` keeps."""
+    return model.apply(variables, images, train=False)
+
+
+def _checked(
+    classes: ArrayLike, model: nn.Module, variables: Mapping[str, Any], images: Array
+) -> Any:
+    """Return the classes as an array, or raise ValueError unless each image has one.
+
+    In a transformation only shapes and types are read.
+    """
+    found: Any = classes if isinstance(classes, Array) else np.asarray(classes)
+    batch, count = _logits.eval_shape(model, variables, images).shape
+    if found.shape != (batch,) or not jnp.issubdtype(found.dtype, jnp.integer):
+        raise ValueError(
+            f"`classes` ({found.dtype}{list(found.shape)}) must be integers of shape [{batch}], "
+            "one for each image"
+        )
+    if isinstance(found, jax.core.Tracer) or not getattr(found, "is_fully_addressable", True):
+        return found
+    values = np.asarray(found)
+    wrong = np.flatnonzero((values < 0) | (values >= count))
+    if wrong.size:
+        raise ValueError(
+            f"`classes[{wrong[0]}]` (={values[wrong[0]]}) must be in [0, {count}), the classes of "
+            "the logits"
+        )
+    return found
+
+
+def _are_classes(classes: Array, logits: Array) -> Array:
+    """Return whether each class is one of the logits', bool `[batch]`."""
+    # The type of the classes may not hold the number of the logits.
+    numbers = classes.astype(jnp.int64 if classes.dtype.itemsize > 4 else jnp.int32)
+    return (numbers >= 0) & (numbers < logits.shape[-1])
 
 
 def _chosen(logits: Any, classes: Array) -> Array:

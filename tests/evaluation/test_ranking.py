@@ -49,6 +49,16 @@ def test_ranks_are_those_of_a_stable_sort(parallel, devices):
     np.testing.assert_allclose(np.concatenate([part.losses for part in found]), losses, rtol=1e-5)
 
 
+@pytest.mark.parametrize("label", [3, -1])
+def test_a_label_that_is_no_class_is_no_hit(label):
+    batch = EvalBatch(np.eye(2, 3, dtype=np.float32), np.array([label, 1]), np.ones(2, bool))
+    engine = Engine.create(devices=jax.devices()[:1])
+    variables = {"params": {"shift": jnp.zeros(3)}}
+    (found,) = rank_labels(Table(), variables, [batch], as_floats, engine=engine)
+    assert found.ranks.tolist() == [3, 0]
+    assert np.isnan(found.losses[0])
+
+
 def test_what_is_no_number_is_no_hit():
     images = np.array([[np.nan, 1.0, 2.0], [0.0, 1.0, 2.0]], np.float32)
     batch = EvalBatch(images, np.array([0, 2], np.int32), np.ones(2, bool))

@@ -1,5 +1,7 @@
 """Saliency against closed forms: a linear network, and one with ReLUs."""
 
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -26,11 +28,12 @@ class Network(nn.Module):
 
     linear: bool = True
     remat: bool = False
+    classes: int = 4
 
     def setup(self):
         block = nn.remat(Block) if self.remat else Block
         self.first_0, self.second_0, self.second_1 = (block(self.linear) for _ in range(3))
-        self.fc = nn.Dense(4)
+        self.fc = nn.Dense(self.classes)
 
     def features(self, x):
         first = self.first_0(x)
@@ -112,6 +115,60 @@ def test_grad_cam_behind_a_relu():
     expected = weighted(maps, np.asarray(jax.grad(score)(bias)) / 24)
     cam = grad_cam(model, variables, IMAGES[:1], np.array([2]), stage="first")
     np.testing.assert_allclose(cam, expected, rtol=1e-4)
+
+
+def explain(kind, variables, classes):
+    if kind == "gradient":
+        return input_saliency(Network(), variables, IMAGES, classes)
+    return grad_cam(Network(), variables, IMAGES, classes, stage="second")
+
+
+KINDS = pytest.mark.parametrize("kind", ["gradient", "grad_cam"])
+
+
+@KINDS
+@pytest.mark.parametrize(
+    ("classes", "message"),
+    [
+        ([1, 4], "`classes[1]` (=4) must be in [0, 4), the classes of the logits"),
+        ([-1, 0], "`classes[0]` (=-1) must be in [0, 4), the classes of the logits"),
+        ([2**32, 0], "`classes[0]` (=4294967296) must be in [0, 4), the classes of the logits"),
+        ([1], "`classes` (int64[1]) must be integers of shape [2], one for each image"),
+        (1, "`classes` (int64[]) must be integers of shape [2], one for each image"),
+        ([0.0, 1.0], "`classes` (float64[2]) must be integers of shape [2], one for each image"),
+    ],
+)
+def test_classes_that_are_none(kind, classes, message):
+    variables, _, _ = initial(Network())
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        explain(kind, variables, np.array(classes))
+
+
+@KINDS
+def test_a_class_that_is_none_gives_nan_where_it_cannot_be_read(kind):
+    variables, _, _ = initial(Network())
+    traced = jax.jit(lambda classes: explain(kind, variables, classes))
+    found = np.asarray(traced(jnp.array([3, 4])))
+    assert np.isnan(found[1]).all()
+    np.testing.assert_allclose(found[0], explain(kind, variables, np.array([3, 0]))[0], rtol=1e-5)
+    assert np.isnan(traced(jnp.array([3, -1]))[1]).all()
+    with pytest.raises(ValueError, match=r"`classes` \(int32\[1\]\) must be integers of shape"):
+        traced(jnp.array([3]))
+
+
+@KINDS
+def test_classes_of_few_bits(kind):
+    """More classes than the type of the classes has values for."""
+    model = Network(classes=300)
+    variables = model.init(jax.random.key(0), IMAGES)
+    options = {"stage": "second"} if kind == "grad_cam" else {}
+    function = grad_cam if kind == "grad_cam" else input_saliency
+    few, expected = (
+        np.asarray(function(model, variables, IMAGES, np.array([250, 3], dtype), **options))
+        for dtype in (np.uint8, np.int32)
+    )
+    np.testing.assert_array_equal(few, expected)
+    assert expected.max() > 0
 
 
 def test_a_stage_that_is_not():
