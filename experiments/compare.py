@@ -18,7 +18,6 @@ from typing import Annotated, Any
 import numpy as np
 import tyro
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from resnet_jax.storage import atomic_path, printable, printable_name, write_json
@@ -27,6 +26,7 @@ from . import cli
 from .outputs import check_new
 from .progress import working
 from .run_log import RunLog, differences, read_run
+from .tables import output_console, print_table
 
 FIGURES = ("loss", "learning_rate", "valid_accuracy")
 """Names of the figures; the last one only if a run has finished an epoch."""
@@ -155,16 +155,6 @@ def _format(value: Any, pattern: str) -> str:
     return "–" if value is None else printable(pattern.format(value))
 
 
-def _table(rows: Sequence[Sequence[str]], title: str) -> Table:
-    """Return a table for the terminal; nothing in its cells is markup."""
-    table = Table(title=title, title_justify="left")
-    for number, heading in enumerate(rows[0]):
-        table.add_column(Text(heading), justify="right" if number else "left", overflow="fold")
-    for row in rows[1:]:
-        table.add_row(*map(Text, row))
-    return table
-
-
 def _markdown(rows: Sequence[Sequence[str]]) -> str:
     """Return a table in Markdown; nothing in its cells is markup."""
     lines = [[_MARKUP.sub(r"\\\g<0>", cell) for cell in row] for row in rows]
@@ -194,11 +184,12 @@ def compare(comparison: Comparison, console: Console | None = None) -> None:
         check_new(files, overwrite=comparison.overwrite)
     names = _names(comparison.runs)
     runs = [read_run(folder, name) for folder, name in zip(comparison.runs, names, strict=True)]
-    console = console or Console()
+    console = console or output_console()
     rows, changed = _rows(runs), _difference_rows(runs)
-    console.print(_table(rows, "Runs"))
+    print_table(console, rows, title="Runs")
     if len(changed) > 1:
-        console.print(_table(changed, "What differs in their configurations"))
+        title = "What differs in their configurations"
+        print_table(console, changed, title=title, folds=False)
     if out is None:
         return
     with working("Drawing figures", console=console):

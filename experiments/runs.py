@@ -19,9 +19,7 @@ from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import tyro
-from rich import box
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from resnet_jax.run import RunError, RunFolder
@@ -29,10 +27,12 @@ from resnet_jax.storage import dumps, one_line, printable
 
 from . import cli
 from .run_log import RunLog, read_any_run
+from .tables import output_console, print_table
 
 T = TypeVar("T")
 _DEEPEST = 4
 """Levels of folders in which runs are looked for."""
+_HEADINGS = ("run", "network", "data", "state", "epochs", "valid.", "test", "size", "changed")
 
 
 @dataclass(frozen=True)
@@ -175,13 +175,9 @@ def _measure(folder: Path) -> tuple[int, str | None]:
     return size, changed
 
 
-def _table(runs: Sequence[RunSummary]) -> Table:
-    """Return the table of the runs that can be read; nothing in its cells is markup."""
-    table = Table(box=box.SIMPLE)
-    headings = ("run", "network", "data", "state", "epochs", "valid.", "test", "size", "changed")
-    for heading in headings:
-        is_number = heading in ("epochs", "valid.", "test", "size")
-        table.add_column(heading, justify="right" if is_number else "left", overflow="fold")
+def _rows(runs: Sequence[RunSummary]) -> list[list[str]]:
+    """Return the cells of the table, the headings first."""
+    rows = [list(_HEADINGS)]
     for run in runs:
         changed = datetime.fromisoformat(run.changed).astimezone() if run.changed else None
         cells = (
@@ -195,8 +191,8 @@ def _table(runs: Sequence[RunSummary]) -> Table:
             f"{run.bytes / 1e6:,.1f} MB",
             "–" if changed is None else f"{changed:%Y-%m-%d}",
         )
-        table.add_row(*(Text(printable(cell)) for cell in cells))
-    return table
+        rows.append(list(map(printable, cells)))
+    return rows
 
 
 def _percent(fraction: float | None) -> str:
@@ -213,7 +209,7 @@ def show(runs: Sequence[RunSummary], console: Console) -> None:
     """
     whole = [run for run in runs if run.reason is None]
     if whole:
-        console.print(_table(whole))
+        print_table(console, _rows(whole), left=4)
     else:
         console.print("No runs")
     for run in runs:
@@ -237,10 +233,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if options.json:
             print(dumps([asdict(run) for run in runs], indent=2))
         else:
-            console = Console(highlight=False)
-            if not console.is_terminal:
-                console.width = 10_000  # a file has no edge
-            show(runs, console)
+            show(runs, output_console())
         return 0
 
     return cli.exit_code(work)

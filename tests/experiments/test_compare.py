@@ -125,6 +125,47 @@ def test_names_of_runs_are_no_markup(tmp_path):
     assert list(json.loads((out / "comparison.json").read_text())["runs"]) == list(AWKWARD)
 
 
+NAMES = ("cifar_resnet34_quick", "finetune")
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("two")
+    return tuple(make_run(folder / name, lr=rate) for rate, name in enumerate(NAMES, start=1))
+
+
+def shown(runs, width):
+    file = io.StringIO()
+    compare.compare(compare.Comparison(runs), Console(file=file, width=width))
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_no_number_is_folded(two, width):
+    lines = shown(two, width).splitlines()
+    assert max(map(len, lines)) <= width
+    rows = [line.split() for line in lines]
+    numbers = ["70.50%", "71.50%", "72.00%", "2", "of", "2", "0.1667", "2.0", "min", "55"]
+    for name in NAMES:
+        assert [name, *numbers] in rows
+    assert ["lr", "1", "2"] in rows
+    assert ("best epoch" in "".join(lines)) is (width == 120)  # else a heading has several lines
+
+
+def test_a_narrow_terminal_gets_a_block_for_each_run(two):
+    text = shown(two, 40)
+    assert "run: cifar_resnet34_quick\ntest, last epoch: 70.50%\ntest, best epoch: 71.50%\n" in text
+    assert "\nimages/s: 55\n\nrun: finetune\n" in text
+    assert shown(two, 30).endswith("\noption: lr\ncifar_resnet34_quick: 1\nfinetune: 2\n\n")
+
+
+def test_a_file_is_as_wide_as_it_needs_to_be(tmp_path, capsys):
+    run = make_run(tmp_path / ("n" * 100))
+    assert compare.main([str(run)]) == 0
+    (line,) = (line for line in capsys.readouterr().out.splitlines() if "nn" in line)
+    assert line.split()[:2] == ["n" * 100, "70.50%"]
+
+
 def test_names_that_cannot_be_printed_are_written_out(tmp_path, capsys):
     runs = [make_run(tmp_path / name) for name in ("a\nb\x1b[31m", " ", "n" * 200)]
     out = tmp_path / "out"

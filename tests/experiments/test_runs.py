@@ -1,14 +1,18 @@
 """The list of run folders: states, accuracies and sizes, and folders that are none or damaged."""
 
+import contextlib
+import io
 import json
 import os
 import threading
+from pathlib import Path
 
 import pytest
+from rich.console import Console
 from tiny_runs import CONFIG, write_run
 
 from experiments.flat import flatten, override
-from experiments.runs import main
+from experiments.runs import find_runs, main, show
 from resnet_jax.run import JsonLines, RunFolder
 
 EPOCHS = (61.0, 75.5, 70.25)
@@ -86,7 +90,7 @@ def test_what_is_said_of_a_run(folder, capsys):
 def test_a_run_that_goes_on(tmp_path, capsys):
     """Asking does not stop it, nor keep it from its folder."""
     path = tmp_path / "run"
-    begin(path)
+    begin(path, epochs=())
     entered, leave = threading.Event(), threading.Event()
 
     def train():
@@ -123,6 +127,54 @@ def test_the_table(folder, capsys):
     assert f"No run: {folder / 'photos'}: holds no run\n" in text
     assert f"Damaged run: {folder / 'damaged'}: " in text
     assert text.count("\nDamaged run: ") == 2
+
+
+def shown(folder, width):
+    file = io.StringIO()
+    show(list(find_runs(folder)), Console(file=file, width=width))
+    return file.getvalue()
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("two")
+    with contextlib.chdir(folder):
+        for name in ("cifar_resnet34_quick", "finetune"):
+            finish(begin(Path("runs", name)))
+        yield Path("runs")
+
+
+@pytest.mark.parametrize("width", [80, 100, 120])
+def test_only_the_path_is_folded(two, width):
+    lines = shown(two, width).splitlines()
+    assert max(map(len, lines)) <= width
+    assert lines[0].split()[-4:] == ["valid.", "test", "size", "changed"]
+    for part in ("runs/cifar_re", "runs/finetune"):
+        (line,) = (line for line in lines if part in line)
+        cells = line.split()
+        assert cells[1:8] == ["resnet18", "digits", "finished", "3/5", "75.50%", "71.25%", "0.0"]
+        assert len(cells) == 10
+    # The rest of a path is all that a further line has.
+    others = [line.strip() for line in lines[2:] if "finished" not in line]
+    assert "".join(others) in "runs/cifar_resnet34_quick"
+    assert bool("".join(others)) is (width == 80)
+
+
+@pytest.mark.parametrize("width", [20, 40, 60])
+def test_a_narrow_terminal_gets_a_block_for_each_run(two, width):
+    first, second, end = shown(two, width).split("\n\n")
+    assert end == ""
+    assert first.splitlines()[:8] == [
+        "run: runs/cifar_resnet34_quick",
+        "network: resnet18",
+        "data: digits",
+        "state: finished",
+        "epochs: 3/5",
+        "valid.: 75.50%",
+        "test: 71.25%",
+        "size: 0.0 MB",
+    ]
+    assert second.startswith("run: runs/finetune\n")
 
 
 def test_a_folder_without_runs(tmp_path, capsys):
