@@ -197,9 +197,10 @@ def _print_lines(predictions: Iterator[Prediction]) -> None:
 
 def _print_table(predictions: Iterator[Prediction]) -> None:
     """Print a table of all predictions, or of those up to an error or an interruption."""
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
+
+    from .tables import output_console
 
     table = Table("image", "class", "probability")
     table.columns[2].justify = "right"
@@ -213,12 +214,8 @@ def _print_table(predictions: Iterator[Prediction]) -> None:
                 end_section=True,
             )
     finally:
-        console = Console()
-        if not console.is_terminal:
-            # As wide as it needs to be: a file has no edge.
-            console = Console(width=10_000)
         if table.row_count:
-            console.print(table)
+            output_console().print(table)
 
 
 def work(options: Options) -> int:
