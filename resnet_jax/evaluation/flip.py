@@ -20,6 +20,9 @@ class FlipAveraged(nn.Module):
 
     def setup(self) -> None:
         """Share the scope of the model, so that its variables keep their names."""
+        # The scope that is given up leaves its name to a model whose own model has that name.
+        if self.scope is not None:
+            self.scope.reservations.pop("model", None)
         nn.share_scope(self, self.model)
 
     def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
