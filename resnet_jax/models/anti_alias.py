@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax import Array
 
-from ..ops.dtypes import at_least_float32
+from ..ops.dtypes import float32_or_wider
 
 
 class AntiAlias(Protocol):
@@ -57,7 +57,7 @@ class BlurPool(nn.Module):
         order = self.size - 1
         taps = [math.comb(order, k) / 2**order for k in range(self.size)]
         dtype = x.dtype
-        x = x.astype(at_least_float32(dtype))
+        x = x.astype(float32_or_wider(dtype))
         x = jnp.pad(x, ((0, 0), (border, border), (border, border), (0, 0)), mode="reflect")
         for axis in (1, 2):
             x = _weighted(x, taps, axis, self.stride)
@@ -99,7 +99,7 @@ def mean_of_windows(x: Array, side: int, stride: int) -> Array:
     if side == stride == 1:
         return x
     dtype = x.dtype
-    x = x.astype(at_least_float32(dtype))
+    x = x.astype(float32_or_wider(dtype))
     for axis in (1, 2):
         x = _weighted(x, [1 / side] * side, axis, stride)
     return x.astype(dtype)

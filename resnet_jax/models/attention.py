@@ -12,7 +12,7 @@ from flax import linen as nn
 from jax import Array
 from jax.typing import DTypeLike
 
-from ..ops.dtypes import at_least_float32
+from ..ops.dtypes import float32_or_wider
 from .layers import kaiming_normal_fan_out, torch_linear_uniform
 
 
@@ -143,7 +143,7 @@ class _ChannelTaps(nn.Module):
 
 
 def _means(x: Array) -> Array:
-    return x.mean((1, 2), dtype=at_least_float32(x.dtype))
+    return x.mean((1, 2), dtype=float32_or_wider(x.dtype))
 
 
 ATTENTIONS: Mapping[str, Attention] = MappingProxyType(

@@ -142,6 +142,11 @@ class ResidualBlock(nn.Module):
         return 1 if self.filtered else self.stride
 
     @property
+    def basic_widths(self) -> Sequence[int]:
+        """Output channels of the two convolutions of a basic block."""
+        return self.widths or (self.planes // self.reduce_first, self.planes)
+
+    @property
     def bottleneck_widths(self) -> Sequence[int]:
         """Output channels of the three convolutions of a bottleneck."""
         width = int(self.planes * (self.base_width / 64.0)) * self.groups
@@ -218,11 +223,31 @@ def check_basic(block: ResidualBlock, other: str) -> None:
         )
 
 
+def check_widths(block: ResidualBlock, widths: Sequence[int]) -> None:
+    """Raise unless each convolution of a block has a channel.
+
+    Args:
+        block: the block.
+        widths: output channels of its convolutions.
+
+    Raises:
+        ValueError: naming the fields that they follow from.
+    """
+    if min(widths) < 1:
+        raise ValueError(
+            f"{type(block).__name__} has a convolution without channels, by `planes` "
+            f"(={block.planes}), `width_per_group` (={block.base_width}), `groups` "
+            f"(={block.groups}), `reduce_first` (={block.reduce_first}) and `widths` "
+            f"(={block.widths})"
+        )
+
+
 class BasicBlock(ResidualBlock):
     """Two 3×3 convolutions, the first one strided; the output has `planes` channels.
 
     Raises:
-        ValueError: on construction, if `groups` is not 1 or `base_width` not 64.
+        ValueError: on construction, if `groups` is not 1 or `base_width` not 64, or if a
+            convolution has no channels.
         NotImplementedError: on construction, if `dilation` is above 1.
     """
 
@@ -231,12 +256,13 @@ class BasicBlock(ResidualBlock):
 
     def __post_init__(self) -> None:
         check_basic(self, "Bottleneck")
+        check_widths(self, self.basic_widths)
         super().__post_init__()
 
     @nn.compact
     def __call__(self, x: Array, train: bool = False) -> Array:
         """Map `[batch, height, width, in]` to `[batch, height', width', planes]`."""
-        first, features = self.widths or (self.planes // self.reduce_first, self.planes)
+        first, features = self.basic_widths
         y = Conv(first, 3, self.conv_stride, dtype=self.dtype, name="conv1")(x)
         y = self.act(self.make_norm("bn1")(y, train))
         y = self.drop(self.filter(y), train)
@@ -251,10 +277,17 @@ class Bottleneck(ResidualBlock):
 
     The inner width is `int(planes · base_width / 64) · groups`; the first convolution has that
     divided by `reduce_first`.
+
+    Raises:
+        ValueError: on construction, if a convolution has no channels.
     """
 
     expansion: ClassVar[int] = 4
     """Output channels, as a multiple of `planes`."""
+
+    def __post_init__(self) -> None:
+        check_widths(self, self.bottleneck_widths)
+        super().__post_init__()
 
     @nn.compact
     def __call__(self, x: Array, train: bool = False) -> Array:

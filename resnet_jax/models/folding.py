@@ -17,7 +17,7 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from jax import Array
 
 from ..ops import fuse_convolutions
-from ..ops.dtypes import at_least_float32
+from ..ops.dtypes import float32_or_wider
 from .norm_places import find_norms, is_conv, is_norm
 
 
@@ -96,7 +96,8 @@ def fold_batch_norm(
         The network and its variables, of the same dtypes.
 
     Raises:
-        ValueError: if `model` is folded already.
+        ValueError: if `model` is folded already, or if the variables are not all those of the
+            model.
 
     >>> from resnet_jax import BasicBlock, ResNet
     >>> model = ResNet(BasicBlock, (1, 1, 1, 1), num_classes=10, base_planes=8)
@@ -109,9 +110,19 @@ def fold_batch_norm(
     """
     if isinstance(model, FoldedNetwork):
         raise ValueError("the batch normalisations of `model` are folded already")
+    if "params" not in variables:
+        raise ValueError(
+            f"`variables` must have the collection `params`, not only {sorted(variables)}"
+        )
     norms = find_norms(model, variables)
     flat = {path: _known(leaf) for path, leaf in flatten_dict(variables).items()}
     for path, norm in norms.items():
+        for kind, leaf in (("params", "scale"), ("batch_stats", "mean")):
+            if (kind, *path, leaf) not in flat:
+                raise ValueError(
+                    f"`variables` must have {kind}/{'/'.join((*path, leaf))}, as `model.init` "
+                    "makes it and `fold_batch_norm` takes it away"
+                )
         scale, bias = (flat.pop(("params", *path, name)) for name in ("scale", "bias"))
         mean, var = (flat.pop(("batch_stats", *path, name)) for name in ("mean", "var"))
         factor = scale * (var + norm.epsilon) ** -0.5
@@ -154,7 +165,7 @@ def _replace(
     dtype = x.dtype if module.dtype is None else module.dtype
     if module.has_variable("params", "scale"):
         scale: Array = module.get_variable("params", "scale")[None, None, None, :]
-        x = _add(x.astype(at_least_float32(x.dtype)) * scale, module)
+        x = _add(x.astype(float32_or_wider(x.dtype)) * scale, module)
     return x.astype(dtype)
 
 

@@ -17,7 +17,7 @@ from jax import Array, lax
 from jax.typing import DTypeLike
 
 from ..ops import Pool, batch_norm_train, conv2d, max_pool
-from ..ops.dtypes import at_least_float32
+from ..ops.dtypes import float32_or_wider
 
 Initializer = Callable[..., Array]
 Activation = Callable[[Array], Array]
@@ -191,7 +191,7 @@ class BatchNorm(nn.Module):
             running_mean.value = _blend(running_mean.value, mean, self.decay)
             running_var.value = _blend(running_var.value, unbiased, self.decay)
             return y.astype(dtype)
-        x = x.astype(at_least_float32(x.dtype))
+        x = x.astype(float32_or_wider(x.dtype))
         factor = scale * lax.rsqrt(running_var.value + self.epsilon)
         mean, factor, bias = (
             values.reshape((1,) * (x.ndim - 1) + channels)

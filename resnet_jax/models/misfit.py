@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import takewhile
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -70,6 +71,9 @@ class Misfit:
                 continue
             if not jnp.issubdtype(array.dtype, jnp.floating):
                 continue
+            # Without 64-bit types numbers of torch's float64 may be too large.
+            with np.errstate(over="ignore"):
+                array = array.astype(jax.dtypes.canonicalize_dtype(array.dtype))
             count = array.size - np.count_nonzero(np.isfinite(array))
             if count:
                 self._note("not finite", name, f"{count} of {array.size} values")

@@ -12,7 +12,7 @@ from typing import ClassVar
 from flax import linen as nn
 from jax import Array
 
-from .blocks import ResidualBlock, check_basic
+from .blocks import ResidualBlock, check_basic, check_widths
 from .layers import Conv, Initializer, kaiming_normal_fan_out
 from .shortcuts import ConvDownsample, Shortcut
 
@@ -40,7 +40,8 @@ class PreactivationBasicBlock(PreactivationBlock):
     """Two 3×3 convolutions, the first one strided; the output has `planes` channels.
 
     Raises:
-        ValueError: on construction, if `groups` is not 1 or `base_width` not 64.
+        ValueError: on construction, if `groups` is not 1 or `base_width` not 64, or if a
+            convolution has no channels.
         NotImplementedError: on construction, if `dilation` is above 1.
     """
 
@@ -49,12 +50,13 @@ class PreactivationBasicBlock(PreactivationBlock):
 
     def __post_init__(self) -> None:
         check_basic(self, "PreactivationBottleneck")
+        check_widths(self, self.basic_widths)
         super().__post_init__()
 
     @nn.compact
     def __call__(self, x: Array, train: bool = False) -> Array:
         """Map `[batch, height, width, in]` to `[batch, height', width', planes]`."""
-        first, features = self.widths or (self.planes // self.reduce_first, self.planes)
+        first, features = self.basic_widths
         activated = self.act(self.make_norm("bn1")(x, train))
         y = Conv(first, 3, self.conv_stride, dtype=self.dtype, name="conv1")(activated)
         y = self.act(self.make_norm("bn2")(y, train))
@@ -68,10 +70,17 @@ class PreactivationBottleneck(PreactivationBlock):
     """1×1, 3×3 (strided, grouped, dilated) and 1×1 convolution; the output has 4 · `planes`.
 
     The widths are those of `Bottleneck`.
+
+    Raises:
+        ValueError: on construction, if a convolution has no channels.
     """
 
     expansion: ClassVar[int] = 4
     """Output channels, as a multiple of `planes`."""
+
+    def __post_init__(self) -> None:
+        check_widths(self, self.bottleneck_widths)
+        super().__post_init__()
 
     @nn.compact
     def __call__(self, x: Array, train: bool = False) -> Array:

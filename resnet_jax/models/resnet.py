@@ -11,7 +11,8 @@ from jax import Array
 from jax.typing import DTypeLike
 
 from ..ops import countable_flops
-from ..ops.dtypes import at_least_float32
+from ..ops.dtypes import float32_or_wider
+from ..storage import whole_number
 from .anti_alias import ANTI_ALIASES, AntiAlias
 from .attention import ATTENTIONS, Attention
 from .blocks import Block
@@ -62,6 +63,7 @@ class ResNet(nn.Module):
 
     Raises:
         ValueError: on construction, for an option out of range.
+        TypeError: on construction, for a count that is no whole number.
         NotImplementedError: on construction, for a dilated `BasicBlock`.
 
     References:
@@ -106,8 +108,7 @@ class ResNet(nn.Module):
         if not 1 <= stages <= 4 or any(count < 1 for count in self.layers):
             raise ValueError(f"`layers` (={self.layers}) must be one to four numbers of at least 1")
         for name in ("num_classes", "groups", "width_per_group", "reduce_first"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"`{name}` (={getattr(self, name)}) must be at least 1")
+            setattr(self, name, whole_number(name, getattr(self, name)))
         if not 0 <= self.dropout < 1:
             raise ValueError(f"`dropout` (={self.dropout}) must be at least 0 and below 1")
         planes = _planes(self.base_planes, stages)
@@ -127,6 +128,8 @@ class ResNet(nn.Module):
                 f"`widths` must have the channels of {list(self.layers)} blocks, as `layers`, not "
                 f"of {[len(stage) for stage in widths]}"
             )
+        if any(channels < 1 for stage in widths or () for block in stage for channels in block):
+            raise ValueError(f"`widths` (={widths}) must be at least 1 each")
         replace = self.replace_stride_with_dilation
         if replace is not None and len(replace) != stages - 1:
             raise ValueError(
@@ -241,7 +244,7 @@ class ResNet(nn.Module):
             maps[f"layer{stage}"] = x
         if self.final_norm:
             x = (nn.relu if self.act is None else self.act)(self.final_bn(x, train))
-        maps["pooled"] = x.mean((1, 2), dtype=at_least_float32(x.dtype))
+        maps["pooled"] = x.mean((1, 2), dtype=float32_or_wider(x.dtype))
         return maps
 
     def __call__(self, x: Array, train: bool = False) -> Array:
@@ -263,8 +266,9 @@ def _blocks(block: Block | Sequence[Block], stages: int) -> Sequence[Block]:
 def _planes(base_planes: int | Sequence[int], stages: int) -> Sequence[int]:
     """Return the planes of each stage."""
     if isinstance(base_planes, Sequence):
-        return base_planes
-    return [base_planes * 2**stage for stage in range(stages)]
+        return [whole_number("base_planes", planes, least=None) for planes in base_planes]
+    first = whole_number("base_planes", base_planes, least=None)
+    return [first * 2**stage for stage in range(stages)]
 
 
 def _block_options(model: ResNet) -> dict[str, Any]:

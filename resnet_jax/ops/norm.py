@@ -10,7 +10,7 @@ from jax import lax
 
 from . import linear
 from .conv.geometry import varying, zeros
-from .dtypes import at_least_float32
+from .dtypes import float32_or_wider
 from .moments import moments, row
 from .pool import Pool, max_pool
 
@@ -161,7 +161,7 @@ def _forward(
     bias: jax.Array,
     shift: jax.Array,
 ) -> tuple[Results, Residuals]:
-    mean, var = moments(x.astype(at_least_float32(x.dtype)), shift, axis_name)
+    mean, var = moments(x.astype(float32_or_wider(x.dtype)), shift, axis_name)
     inverse = lax.rsqrt(var + epsilon)
     # Not `x - mean` again, here or backward: XLA would store the one of the variance and keep it.
     factor = inverse * scale

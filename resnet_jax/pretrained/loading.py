@@ -15,7 +15,7 @@ from ..models import ResNetOptions, WeightsError, create_model
 from ..models.torch_names import canonical, first_kernel, tensors_of
 from ..models.torch_weights import Head, check_choices, fill, tell, with_classes
 from ..models.wrappers import Network, find_network
-from ..storage import JsonError, read_json
+from ..storage import JsonError, read_json, whole_number
 from .config import Description, describe, describe_variant, name_classes
 from .network import Pretrained, PretrainedNNX
 from .sources import Source, find_source
@@ -115,8 +115,8 @@ def load_pretrained(
     check_choices(key, prefix, "strict")
     if api not in ("linen", "nnx"):
         raise ValueError(f"`api` (={api!r}) must be 'linen' or 'nnx'")
-    if num_classes is not None and num_classes < 1:
-        raise ValueError(f"`num_classes` (={num_classes}) must be at least 1")
+    if num_classes is not None:
+        num_classes = whole_number("num_classes", num_classes)
     by_hand = None if variant is None else describe_variant(variant)
     found = find_source(source)
     try:

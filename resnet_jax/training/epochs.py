@@ -18,6 +18,7 @@ from flax import struct
 from jax import Array, lax
 
 from ..data import epoch_permutation
+from ..storage import whole_number
 from .batches import Epoch, EvalPlan, epoch_order
 from .ema import check_decay
 from .engine import Engine, Parallel, choose_engine
@@ -144,6 +145,7 @@ def make_train_epoch(
     >>> epoch = make_train_epoch(nn.Dense(10), tx, batch_size=64)
     """
     engine = choose_engine(engine, parallel)
+    batch_size = whole_number("batch_size", batch_size)
     engine.check_batch_size(batch_size, accumulate_steps)
     check_decay(ema_decay)
     check_reduce_dtype(reduce_dtype)

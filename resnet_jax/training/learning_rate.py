@@ -5,8 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
+
+from .scalars import check_scalar
 
 
 def get_learning_rate(opt_state: Any) -> Array:
@@ -51,15 +54,18 @@ def set_learning_rate(opt_state: Any, learning_rate: ArrayLike) -> Any:
         learning_rate: the new rate, a scalar.
 
     Raises:
-        ValueError: if the state has no learning rate, or if the optimizer has its own schedule.
+        ValueError: if the state has no learning rate, if the optimizer has its own schedule, or if
+            the rate has axes.
     """
-    dtype = get_learning_rate(opt_state).dtype
+    present = get_learning_rate(opt_state)
+    if np.shape(learning_rate) != present.shape:  # `pmap` keeps one for each device
+        check_scalar("learning_rate", learning_rate)
     if has_own_schedule(opt_state):
         raise ValueError(
             "the optimizer computes its learning rate by its own schedule, so that setting it has "
             "no effect; give the optimizer a number as its `learning_rate`"
         )
-    rate = jnp.asarray(learning_rate, dtype=dtype)
+    rate = jnp.asarray(learning_rate, dtype=present.dtype)
     return opt_state._replace(hyperparams={**opt_state.hyperparams, "learning_rate": rate})
 
 

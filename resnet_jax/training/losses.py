@@ -42,7 +42,8 @@ def cross_entropy(logits: Array, labels: Array, *, label_smoothing: float = 0.0)
     check_labels(labels, logits)
     classes = logits.shape[-1]
     if labels.ndim == 2:
-        return optax.losses.softmax_cross_entropy(logits, _smooth(labels, label_smoothing))
+        with jax.numpy_dtype_promotion("standard"):  # the two may be of any type
+            return optax.losses.softmax_cross_entropy(logits, _smooth(labels, label_smoothing))
     labels = _class_numbers(labels)
     if label_smoothing:
         one_hot = jax.nn.one_hot(labels, classes, dtype=logits.dtype)
@@ -61,12 +62,15 @@ def _smooth(labels: Array, smoothing: float) -> Array:
 def is_correct(logits: Array, labels: Array) -> Array:
     """Return whether each greatest logit is the label's, bool `[batch]`.
 
+    Among logits of which one is NaN none is the greatest.
+
     Args:
         logits: `[batch, classes]`.
         labels: `[batch]` integers of any type.
     """
     labels = _class_numbers(jnp.asarray(labels))
-    return jnp.argmax(logits, -1).astype(labels.dtype) == labels
+    same = jnp.argmax(logits, -1).astype(labels.dtype) == labels
+    return same & ~jnp.isnan(logits).any(-1)
 
 
 def check_labels(labels: Array, logits: Array, *, integers_only: bool = False) -> None:

@@ -105,9 +105,16 @@ def train_step(
 
     Raises:
         ValueError: if the prepared labels are neither `[batch]` integers nor `[batch, classes]`
-            (which cannot be counted), or if there is a `schedule` and the optimizer's learning
-            rate cannot be set.
+            (which cannot be counted), if there is a `schedule` and the optimizer's learning rate
+            cannot be set, or if the state has moving averages and `ema_decay` is 0, or the other
+            way round.
     """
+    if bool(state.ema) != bool(ema_decay):
+        raise ValueError(
+            f"`ema_decay` (={ema_decay}) must be "
+            + ("above 0 for a state with" if state.ema else "0 for a state without")
+            + " moving averages; `create_state(..., ema=True)` makes one with them"
+        )
     images, labels = batch.take(state.step)
     step_key = jax.random.fold_in(key, state.step)
     keys = example_keys(step_key, images.shape[0], axis_name)
@@ -168,7 +175,7 @@ def train_step(
     opt_state, controlled = state.opt_state, None
     if schedule is not None:
         controlled = get_learning_rate(opt_state)
-        used = controlled * schedule(state.step).astype(controlled.dtype)
+        used = controlled * jnp.asarray(schedule(state.step), controlled.dtype)
         opt_state = set_learning_rate(opt_state, used)
     with jax.numpy_dtype_promotion("standard"):  # which optax takes for granted
         updates, opt_state = tx.update(gradients, opt_state, state.params)

@@ -257,6 +257,17 @@ def test_folding_twice(folded):
         rj.fold_batch_norm(*folded)
 
 
+def test_variables_that_are_not_all(variables, folded):
+    params, statistics = variables["params"], variables["batch_stats"]
+    for given, message in (
+        ({"params": params}, r"`variables` must have batch_stats/\w+/mean, as `model.init` makes"),
+        (params, "`variables` must have the collection `params`, not only"),
+        (folded[1] | {"batch_stats": statistics}, r"`variables` must have params/\w+/scale, as"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            rj.fold_batch_norm(MODEL, given)
+
+
 def test_variables_and_network_must_belong_together(variables, folded):
     network, fewer = folded
     with pytest.raises(ValueError, match="must be those that `fold_batch_norm` returned; these"):

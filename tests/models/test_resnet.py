@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import resnet_jax as rj
+from resnet_jax.models import PreactivationBasicBlock, PreactivationBottleneck
 
 
 def tiny(block=rj.BasicBlock, **options):
@@ -163,6 +164,10 @@ def test_one_class_and_one_channel_and_one_pixel():
             {"replace_stride_with_dilation": (True, False)},
             r"must be None or have 3 entries, one for",
         ),
+        (
+            {"widths": (((8, 8),), ((16, 0),), ((32, 32),), ((64, 64),))},
+            r"`widths` \(=.*\) must be at least 1",
+        ),
         ({"groups": 2}, r"BasicBlock supports only `groups` \(=2\) = 1"),
         ({"width_per_group": 128}, r"`width_per_group` \(=128\) = 64"),
     ],
@@ -185,6 +190,38 @@ def test_mistakes_with_fewer_stages():
         rj.ResNet(rj.BasicBlock, (1, 1), base_planes=(8, 8, 8))
     with pytest.raises(ValueError, match=r"`block` .* one block or 2 of them"):
         rj.ResNet((rj.BasicBlock,) * 3, (1, 1))
+
+
+@pytest.mark.parametrize(
+    ("block", "options"),
+    [
+        (rj.Bottleneck, {"width_per_group": 4}),
+        (rj.Bottleneck, {"reduce_first": 16}),
+        (rj.BasicBlock, {"reduce_first": 16}),
+        (PreactivationBasicBlock, {"reduce_first": 16}),
+        (PreactivationBottleneck, {"width_per_group": 4}),
+    ],
+)
+def test_convolutions_without_channels(block, options):
+    with pytest.raises(
+        ValueError, match=f"{block.__name__} has a convolution without channels, by"
+    ):
+        tiny(block, **options)
+
+
+def test_numpy_numbers():
+    """Which would overflow in what follows from them."""
+    model = tiny(num_classes=np.uint8(200), base_planes=np.int8(64), groups=np.int64(1))
+    same = tiny(num_classes=200, base_planes=64)
+    assert type(model.num_classes) is type(model.groups) is int
+    shapes = [jax.eval_shape(lambda network=network: init(network)) for network in (model, same)]
+    assert jax.tree.all(jax.tree.map(lambda a, b: a.shape == b.shape, *shapes))
+
+
+@pytest.mark.parametrize("name", ["num_classes", "base_planes"])
+def test_numbers_that_are_not_whole(name):
+    with pytest.raises(TypeError, match=rf"`{name}` \(=10.0\) must be a whole number"):
+        tiny(**{name: 10.0})
 
 
 def test_dilated_basic_block():

@@ -224,6 +224,17 @@ class TestMisfit:
         with pytest.raises(rj.WeightsError, match=r"conv2\.weight \(3 of 2304 values\)$"):
             rj.from_torch(model, state_dict)
 
+    @pytest.mark.parametrize("x64", [False, True])
+    def test_numbers_that_are_finite_in_64_bits_alone(self, model, state_dict, x64):
+        bias = np.full(state_dict["bn1.bias"].shape, 1e300)
+        with jax.enable_x64(x64):
+            if x64:
+                kept = rj.from_torch(model, state_dict | {"bn1.bias": bias})
+                assert kept["params"]["bn1"]["bias"].max() == 1e300
+            else:
+                with pytest.raises(rj.WeightsError, match=r"bn1\.bias \(8 of 8 values\)$"):
+                    rj.from_torch(model, state_dict | {"bn1.bias": bias})
+
     def test_a_head_that_is_not_read_may_hold_anything(self, model, state_dict):
         state_dict["fc.weight"][0] = np.nan
         rj.from_torch(model, state_dict, head="reinit")

@@ -13,7 +13,14 @@ from tiny_task import Small, assert_trees_equal, quiet_reporter, tiny_task
 from resnet_jax.data import Transform
 from resnet_jax.data.augment import Flip, Mixup, PadCrop, Pipeline
 from resnet_jax.run import FitConfig, IdentityError, RunFolder, fit, read_log
-from resnet_jax.training import Schedule, cross_entropy, make_optimizer
+from resnet_jax.training import (
+    Batch,
+    Schedule,
+    create_state,
+    cross_entropy,
+    make_optimizer,
+    make_train_step,
+)
 from resnet_jax.training.ema import update_ema
 
 CONFIG = FitConfig(
@@ -29,6 +36,18 @@ def test_the_start_and_the_limit():
     assert float(average) == pytest.approx(1 - 2 / 11 * 3 / 12 * 4 / 13)
     late = update_ema(jnp.float32(0), jnp.float32(1), jnp.int32(10_000), 0.9)
     assert float(late) == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize(("ema", "decay"), [(True, 0.0), (False, 0.9)])
+def test_a_step_and_its_state_agree_about_averages(ema, decay):
+    """Averages that no step moves would be evaluated instead of what is trained."""
+    tx = make_optimizer(0.1)
+    state = create_state(Small(), tx, jax.random.key(0), (1, 8, 8, 1), ema=ema)
+    step = make_train_step(Small(), tx, ema_decay=decay)
+    batch = Batch(jnp.zeros((8, 8, 8, 1)), jnp.zeros(8, jnp.int32))
+    message = rf"`ema_decay` \(={decay}\) must be (above 0 for a state with|0 for a state without)"
+    with pytest.raises(ValueError, match=message):
+        step(state, batch, jax.random.key(1))
 
 
 @pytest.fixture(scope="module")

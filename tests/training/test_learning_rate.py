@@ -93,6 +93,18 @@ def test_two_schedules():
         train(make_optimizer(halving), WARMUP)
 
 
+@pytest.mark.parametrize("rate", [np.linspace(0, 1, 4), np.ones(1)])
+def test_a_rate_with_axes(rate):
+    state = create_state(Linear(), make_optimizer(0.1), jax.random.key(0), (1, 2, 2, 1))
+    with pytest.raises(ValueError, match="`learning_rate` must be a scalar, not an array of shape"):
+        set_learning_rate(state.opt_state, rate)
+
+
+def test_a_schedule_of_optax_multiplies_the_rate():
+    logged, _ = train(make_optimizer(0.5), optax.constant_schedule(0.5))
+    assert rates(logged) == [0.25] * 4
+
+
 def test_an_optimizer_without_a_rate_in_its_state():
     logged, _ = train(optax.sgd(0.1))
     assert set(logged[0]) == {"loss"}

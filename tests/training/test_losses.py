@@ -69,6 +69,20 @@ def test_a_label_that_is_no_class_stays_none_in_a_wider_or_signed_type():
     assert jnp.isnan(jax.jit(cross_entropy)(jnp.zeros((3, 4)), labels)).tolist() == [1, 1, 0]
 
 
+def test_logits_and_probabilities_of_any_two_types():
+    logits = jnp.asarray(np.random.default_rng(0).standard_normal((8, 4)), jnp.bfloat16)
+    with jax.numpy_dtype_promotion("strict"):
+        assert cross_entropy(logits, jnp.asarray(SOFT)).dtype == jnp.float32
+        whole = cross_entropy(logits, jax.nn.one_hot(LABELS, 4, dtype=jnp.int32))
+    exact = cross_entropy(logits.astype(jnp.float32), jnp.asarray(LABELS))
+    np.testing.assert_allclose(whole.astype(jnp.float32), exact, rtol=0.03)
+
+
+def test_among_logits_that_are_nan_none_is_the_greatest():
+    logits = jnp.asarray([[jnp.nan, 0], [0, jnp.nan], [1, 0]])
+    assert is_correct(logits, jnp.zeros(3, jnp.int32)).tolist() == [False, False, True]
+
+
 WRONG = [
     (LABELS[:, None], r"int32\[8, 1\]"),
     (LABELS.astype(np.float32), r"float32\[8\]"),
