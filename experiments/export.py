@@ -50,6 +50,7 @@ from .choices import check_choices
 from .load_run import Run, open_run
 from .outputs import check_new
 from .progress import working
+from .run_log import read_report
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 """What an exported program runs on."""
@@ -295,12 +296,12 @@ def export_folder(run: Run, options: Options, *, command: str = "") -> None:
 
 def _test_accuracy(run: Run) -> float | None:
     """Return the test accuracy of the checkpoint by the run's report, as a fraction, if it says."""
-    report = RunFolder(run.folder).read_report() or {}
+    report = read_report(RunFolder(run.folder))
     best = report.get("best_checkpoint") or {}
     if best.get("step") == run.step:
         return best.get("test_accuracy")
     # The other one is that of the last epoch.
-    finished = len(report.get("valid_accuracy", ())) == run.epoch
+    finished = len(report.get("valid_accuracy") or ()) == run.epoch
     return report.get("test_accuracy") if finished else None
 
 

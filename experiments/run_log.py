@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import reprlib
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -17,6 +20,29 @@ from .recipe import Recipe
 
 # Where a run is kept, and how it was started, is no difference between runs.
 _PLACES = frozenset(("run_dir", "resume", "preset"))
+
+# The types of what is used of each file; the file may have more.
+_CONFIG = MappingProxyType({"variant": str, "dataset": str, "epochs": int})
+_STEP = MappingProxyType({"loss": float, "learning_rate": float})
+_EPOCH = MappingProxyType({"step": int, "epoch": int, "valid_accuracy": float, "seconds": float})
+_REPORT = MappingProxyType(
+    {
+        "test_accuracy": float,
+        "images_per_second": float,
+        "valid_accuracy": list,
+        "best_checkpoint": dict,
+    }
+)
+_BEST = MappingProxyType({"step": int, "test_accuracy": float})
+_WORDS = MappingProxyType(
+    {
+        str: "a text",
+        int: "a whole number",
+        float: "a finite number",
+        list: "a list",
+        dict: "an object",
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -64,8 +90,7 @@ class RunLog:
 
 def _best_test_accuracy(report: Mapping[str, Any]) -> float | None:
     """Return the test accuracy of the best epoch's weights; None if the report has none."""
-    best = report.get("best_checkpoint")
-    return best.get("test_accuracy") if isinstance(best, dict) else None
+    return (report.get("best_checkpoint") or {}).get("test_accuracy")
 
 
 def read_run(path: Path, name: str) -> RunLog:
@@ -100,39 +125,93 @@ def read_any_run(path: Path, name: str) -> RunLog:
     return _read(path, name, config, list(folder.read_log()) if folder.log_path.exists() else [])
 
 
+def read_report(folder: RunFolder) -> Mapping[str, Any]:
+    """Read the report of a run; empty for a run that was not evaluated.
+
+    Args:
+        folder: the run folder.
+
+    Raises:
+        RunError: if the file is damaged, or an entry that is used here has another type.
+    """
+    report, path = folder.read_report() or {}, folder.report_path
+    _check_types(report, _REPORT, path)
+    _check_types(report.get("best_checkpoint") or {}, _BEST, path, "'best_checkpoint'")
+    return report
+
+
 def _read(
     path: Path, name: str, config: Mapping[str, Any], events: Sequence[Mapping[str, Any]]
 ) -> RunLog:
     """Return what a run folder says, once its options and its log have been read."""
+    folder = RunFolder(path)
+    _check_types(config, _CONFIG, folder.config_path)
     return RunLog(
         name=name,
         config=config,
-        steps=_events(path, events, "step", ("loss", "learning_rate")),
-        epochs=_events(path, events, "epoch", ("step", "epoch", "valid_accuracy", "seconds")),
-        report=_current_report(RunFolder(path), events),
+        steps=_events(folder, events, "step", _STEP),
+        epochs=_events(folder, events, "epoch", _EPOCH),
+        report=_current_report(folder, events),
     )
 
 
 def _events(
-    path: Path, events: Sequence[Mapping[str, Any]], kind: str, fields: Sequence[str]
+    folder: RunFolder, events: Sequence[Mapping[str, Any]], kind: str, types: Mapping[str, type]
 ) -> list[Mapping[str, Any]]:
     """Return the events of one kind.
 
     Raises:
-        RunError: if one of them lacks a field.
+        RunError: if one of them lacks an entry, or has one of another type.
     """
     found = [event for event in events if event.get("event") == kind]
-    for field in fields:
-        if not all(field in event for event in found):
-            raise RunError(f"the log lacks {field!r} in a line of `runs` (={path})")
+    for number, event in enumerate(found, start=1):
+        for name in types:
+            if name not in event:
+                raise RunError(f"{folder.log_path}: {kind} {number} lacks {name!r}")
+        _check_types(event, types, folder.log_path, f"{kind} {number}", optional=False)
     return found
+
+
+def _check_types(
+    values: Mapping[str, Any],
+    types: Mapping[str, type],
+    path: Path,
+    owner: str = "",
+    *,
+    optional: bool = True,
+) -> None:
+    """Raise a `RunError` unless the entries of a file have their types.
+
+    Args:
+        values: the entries.
+        types: the types, by the names of the entries.
+        path: the file, for the message.
+        owner: what in it has the entries, for the message; empty for the file itself.
+        optional: whether an entry may be None, or be missing.
+    """
+    for name, kind in types.items():
+        value = values.get(name)
+        if not (_has_type(value, kind) or (optional and value is None)):
+            whose = f" of {owner}" if owner else ""
+            raise RunError(f"{path}: {name!r}{whose} is {reprlib.repr(value)}, not {_WORDS[kind]}")
+
+
+def _has_type(value: Any, kind: type) -> bool:
+    """Return whether a JSON value has a type; a whole number is a `float`, too, if that holds it.
+
+    JSON may have numbers that are read as infinite, such as `1e999`.
+    """
+    if kind is float:
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        return is_number and abs(value) <= sys.float_info.max
+    return isinstance(value, kind) and not isinstance(value, bool)
 
 
 def _current_report(folder: RunFolder, events: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
     """Return the report; empty if there is none or the run was resumed after it."""
-    report = folder.read_report() or {}
+    report = read_report(folder)
     epochs = sum(event.get("event") == "epoch" for event in events)
-    return report if len(report.get("valid_accuracy", ())) == epochs else {}
+    return report if len(report.get("valid_accuracy") or ()) == epochs else {}
 
 
 def differences(runs: Sequence[RunLog]) -> dict[str, list[Any]]:

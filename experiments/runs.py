@@ -12,11 +12,11 @@ cannot be read, are named below the table.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated
 
 import tyro
 from rich.console import Console
@@ -29,7 +29,6 @@ from . import cli
 from .run_log import RunLog, read_any_run
 from .tables import output_console, print_table
 
-T = TypeVar("T")
 _DEEPEST = 4
 """Levels of folders in which runs are looked for."""
 _HEADINGS = ("run", "network", "data", "state", "epochs", "valid.", "test", "size", "changed")
@@ -125,18 +124,18 @@ def summarise(path: Path) -> RunSummary:
         return RunSummary(
             str(path),
             _state(RunFolder(path), run),
-            variant=_as(str, run.config.get("variant")),
-            dataset=_as(str, run.config.get("dataset")),
+            variant=run.config.get("variant"),
+            dataset=run.config.get("dataset"),
             epochs=len(run.epochs),
-            epochs_planned=_as(int, run.config.get("epochs")),
+            epochs_planned=run.config.get("epochs"),
             best_valid_accuracy=max(
-                (float(epoch["valid_accuracy"]) / 100 for epoch in run.epochs), default=None
+                (epoch["valid_accuracy"] / 100 for epoch in run.epochs), default=None
             ),
-            test_accuracy=_as(float, run.report.get("test_accuracy")),
+            test_accuracy=run.report.get("test_accuracy"),
             bytes=size,
             changed=changed,
         )
-    except (RunError, OSError, TypeError, ValueError) as error:
+    except (RunError, OSError) as error:
         return RunSummary(str(path), "damaged", one_line(error), bytes=size, changed=changed)
 
 
@@ -147,16 +146,6 @@ def _state(folder: RunFolder, run: RunLog) -> str:
     if run.report:
         return "finished"
     return "resumable" if folder.checkpoints.steps else "stopped"
-
-
-def _as(kind: Callable[[Any], T], value: Any) -> T | None:
-    """Return a value of a file as the type that it should have; None if it is missing.
-
-    Raises:
-        TypeError: if it has another type.
-        ValueError: likewise.
-    """
-    return None if value is None else kind(value)
 
 
 def _measure(folder: Path) -> tuple[int, str | None]:

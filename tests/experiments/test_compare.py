@@ -2,6 +2,7 @@
 
 import io
 import json
+import math
 import re
 
 import pytest
@@ -226,6 +227,26 @@ def remove(file):
     return apply
 
 
+def change(kind, **values):
+    """Spoil the second event of a kind."""
+
+    def apply(folder):
+        path = make_run(folder) / "metrics.jsonl"
+        events = list(map(json.loads, path.read_text().splitlines()))
+        [event for event in events if event["event"] == kind][1].update(values)
+        path.write_text("".join(json.dumps(event) + "\n" for event in events))
+
+    return apply
+
+
+REPORTS = {
+    '{"test_accuracy": "70%"}': "'test_accuracy' is '70%', not a finite number",
+    '{"images_per_second": []}': r"'images_per_second' is \[\], not a finite number",
+    '{"valid_accuracy": 2}': "'valid_accuracy' is 2, not a list",
+    '{"best_checkpoint": [1]}': r"'best_checkpoint' is \[1\], not an object",
+    '{"best_checkpoint": {"test_accuracy": true}}': "'test_accuracy' of 'best_checkpoint' is True, "
+    "not a finite number",
+}
 MISTAKES = {
     "missing": (lambda folder: None, r"`run` \(=.*run\) does not exist"),
     "no config": (remove("config.json"), "is no run folder: it has no config.json"),
@@ -234,7 +255,30 @@ MISTAKES = {
     "config": (spoil("config.json", "{"), "config.json cannot be read as JSON"),
     "report": (spoil("report.json", "[]"), "report.json is not a JSON object"),
     "log": (spoil("metrics.jsonl", "x\n"), "metrics.jsonl, line 1 is not JSON"),
-    "event": (spoil("metrics.jsonl", '{"event": "step"}\n'), "the log lacks 'loss'"),
+    "event": (spoil("metrics.jsonl", '{"event": "step"}\n'), "metrics.jsonl: step 1 lacks 'loss'"),
+    "no loss": (
+        change("step", loss=None),
+        r"/metrics.jsonl: 'loss' of step 2 is None, not a finite number$",
+    ),
+    "loss": (change("step", loss=math.inf), "'loss' of step 2 is inf, not a finite number$"),
+    "huge loss": (change("step", loss=10**400), "'loss' of step 2 is 10+...0+, not a finite numb"),
+    "rate": (change("step", learning_rate=[1]), r"'learning_rate' of step 2 is \[1\], not a "),
+    "accuracy": (
+        change("epoch", valid_accuracy="1"),
+        r"/metrics.jsonl: 'valid_accuracy' of epoch 2 is '1', not a finite number$",
+    ),
+    "step": (change("epoch", step=1.5), r"'step' of epoch 2 is 1.5, not a whole number$"),
+    "epoch": (change("epoch", epoch=True), r"'epoch' of epoch 2 is True, not a whole number$"),
+    "seconds": (change("epoch", seconds={}), r"'seconds' of epoch 2 is {}, not a finite number$"),
+    "options": (
+        spoil("config.json", '{"epochs": "x"}'),
+        r"/config.json: 'epochs' is 'x', not a whole number$",
+    ),
+    "infinite options": (spoil("config.json", '{"epochs": 1e999}'), "'epochs' is inf, not a whole"),
+    **{
+        f"report {text}": (spoil("report.json", text), f"/report.json: {message}$")
+        for text, message in REPORTS.items()
+    },
 }
 
 

@@ -188,6 +188,24 @@ def test_a_folder_for_timm(tmp_path, capsys):
     assert "top-1 accuracy" not in (folder / "README.md").read_text()
 
 
+@pytest.mark.parametrize(
+    ("report", "message"),
+    [
+        ({"best_checkpoint": {"step": BEST, "test_accuracy": "x"}}, "'test_accuracy' of 'best_ch"),
+        ({"valid_accuracy": 3}, "'valid_accuracy' is 3, not a list"),
+        ({"best_checkpoint": "x"}, "'best_checkpoint' is 'x', not an object"),
+    ],
+)
+def test_a_damaged_report(tiny, tmp_path, capsys, report, message):
+    copy = copy_of(tiny, tmp_path / "run")
+    (copy.folder / "report.json").write_text(json.dumps(report))
+    assert run(copy, "--format", "pretrained", "--out", tmp_path / "digits") == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"error: {copy.folder / 'report.json'}: {message}")
+    assert error.count("\n") == 1
+    assert not (tmp_path / "digits").exists()
+
+
 def copy_of(tiny, folder):
     """Another run that an export may touch."""
     shutil.copytree(tiny.folder, folder)

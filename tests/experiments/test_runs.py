@@ -177,6 +177,23 @@ def test_a_narrow_terminal_gets_a_block_for_each_run(two, width):
     assert second.startswith("run: runs/finetune\n")
 
 
+@pytest.mark.parametrize(
+    ("file", "text", "message"),
+    [
+        ("config.json", '{"epochs": 1e999}', "'epochs' is inf, not a whole number"),
+        ("config.json", '{"variant": 3}', "'variant' is 3, not a text"),
+        ("report.json", '{"test_accuracy": "1"}', "'test_accuracy' is '1', not a finite number"),
+        ("report.json", '{"valid_accuracy": 1}', "'valid_accuracy' is 1, not a list"),
+    ],
+)
+def test_an_entry_of_another_type(tmp_path, capsys, file, text, message):
+    path = tmp_path / "run"
+    finish(begin(path))
+    (path / file).write_text(text)
+    run = listed(tmp_path, capsys)[str(path)]
+    assert (run["state"], run["reason"]) == ("damaged", f"{path / file}: {message}")
+
+
 def test_a_folder_without_runs(tmp_path, capsys):
     assert main([str(tmp_path)]) == 0
     assert capsys.readouterr().out == "No runs\n"
