@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
-import os
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -13,8 +12,8 @@ import numpy as np
 from PIL import Image
 
 from ..storage import whole_number
+from .given_image import GivenImage, as_picture
 from .image_decoding import MODES
-from .image_depth import depth_of, to_8_bits
 from .resampling import Interpolation
 from .transforms import Transform
 
@@ -115,7 +114,7 @@ class ImageTransform:
             std=tuple(known.get("std", IMAGENET_STD)),
         )
 
-    def __call__(self, image: Image.Image | np.ndarray) -> np.ndarray:
+    def __call__(self, image: GivenImage) -> np.ndarray:
         """Transform an image.
 
         Args:
@@ -127,13 +126,13 @@ class ImageTransform:
             float32 `[crop, crop, channels]`.
 
         Raises:
-            ValueError: if the array is of another type or shape, or the image has more bits a
-                sample, or 16 of which it uses so few that it would be next to black.
+            ValueError: if the array is of another type or shape, or the image has no pixels, more
+                bits a sample, or 16 of which it uses so few that it would be next to black.
         """
         pixels = self.pixels(image).astype(np.float32) / np.float32(255)
         return (pixels - np.asarray(self.mean, np.float32)) / np.asarray(self.std, np.float32)
 
-    def pixels(self, image: Image.Image | np.ndarray) -> np.ndarray:
+    def pixels(self, image: GivenImage) -> np.ndarray:
         """Resize and crop an image without normalising it.
 
         Args:
@@ -147,7 +146,7 @@ class ImageTransform:
         """
         return self._window(image, self.crop, 0)
 
-    def square(self, image: Image.Image | np.ndarray) -> np.ndarray:
+    def square(self, image: GivenImage) -> np.ndarray:
         """Resize an image, and cut off only as much of it as makes it a square.
 
         The crop in the middle of the result, as `Transform.center` makes it, is what `pixels`
@@ -214,10 +213,9 @@ class ImageTransform:
             vertical_first=_takes_vertical_pass_first((height, width), resized, self.interpolation),
         )
 
-    def _window(self, image: Image.Image | np.ndarray, side: int, margin: int) -> np.ndarray:
+    def _window(self, image: GivenImage, side: int, margin: int) -> np.ndarray:
         """Resize an image and cut out a square that begins `margin` pixels before the crop."""
-        picture = image if isinstance(image, Image.Image) else _picture(image)
-        picture = _shallow(picture, MODES[len(self.mean)])
+        picture = as_picture(image, MODES[len(self.mean)])
         height, width = self.resized(picture.height, picture.width)
         if picture.size != (width, height):
             picture = picture.resize((width, height), Image.Resampling[self.interpolation.upper()])
@@ -242,30 +240,6 @@ class ImageTransform:
         inside = inside[: side - row, : side - column]
         result[row : row + inside.shape[0], column : column + inside.shape[1]] = inside
         return result
-
-
-def _picture(pixels: np.ndarray) -> Image.Image:
-    """Return uint8 `[height, width, channels]` as a Pillow image."""
-    if isinstance(pixels, str | os.PathLike):
-        raise ValueError(f"`image` (={str(pixels)!r}) is a path; open it by PIL.Image.open")
-    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] not in MODES:
-        raise ValueError(
-            f"`image` is {pixels.dtype} {list(pixels.shape)}; expected a Pillow image or uint8 "
-            "[height, width, 1 or 3]"
-        )
-    return Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
-
-
-def _shallow(picture: Image.Image, mode: str) -> Image.Image:
-    """Return a Pillow image as `L` or `RGB`; Pillow itself would cut deep grey off at 255."""
-    if not picture.mode.startswith(("I", "F")):
-        return picture.convert(mode)
-    # What is known of an image must not depend on whether it was used before.
-    picture.load()
-    try:
-        return to_8_bits(picture, depth_of(picture), mode)
-    except ValueError as error:
-        raise ValueError(f"`image` of mode {picture.mode}: {error}") from None
 
 
 @functools.lru_cache(maxsize=32)

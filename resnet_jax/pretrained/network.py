@@ -13,6 +13,7 @@ from PIL import Image
 
 from ..data import ImageTransform
 from ..models import ResNet
+from ..storage import whole_number
 
 if TYPE_CHECKING:
     from .. import nnx
@@ -46,7 +47,9 @@ class Pretrained:
     origin_notes: tuple[str, ...] = ()
     has_transform: bool = True
 
-    def predict(self, image: Image.Image | np.ndarray, top: int = 5) -> list[tuple[str, float]]:
+    def predict(
+        self, image: Image.Image | np.ndarray | jax.Array, top: int = 5
+    ) -> list[tuple[str, float]]:
         """Return the most probable classes of one image, by name and probability.
 
         Args:
@@ -57,6 +60,7 @@ class Pretrained:
             The classes from the most probable one on; a class without a name has its number.
 
         Raises:
+            TypeError: if `top` is no whole number.
             ValueError: if `top` is below 1, or the transform does not accept the image.
 
         >>> from resnet_jax import BasicBlock, ResNet
@@ -96,7 +100,9 @@ class PretrainedNNX:
     origin_notes: tuple[str, ...] = ()
     has_transform: bool = True
 
-    def predict(self, image: Image.Image | np.ndarray, top: int = 5) -> list[tuple[str, float]]:
+    def predict(
+        self, image: Image.Image | np.ndarray | jax.Array, top: int = 5
+    ) -> list[tuple[str, float]]:
         """Return the most probable classes of one image, by the present values of the model.
 
         Args:
@@ -107,6 +113,7 @@ class PretrainedNNX:
             The classes from the most probable one on; a class without a name has its number.
 
         Raises:
+            TypeError: if `top` is no whole number.
             ValueError: if `top` is below 1, or the transform does not accept the image.
         """
         from ..nnx import to_linen  # which those who use linen need not import
@@ -123,15 +130,15 @@ def most_probable(
 
     Args:
         logits: the logits of one image, `[classes]`.
-        class_names: names of the classes; None takes their numbers.
+        class_names: names of the classes; one without a name has its number.
         top: how many classes to return, at most.
 
     Raises:
-        ValueError: if `top` is below 1.
+        TypeError: if `top` is no whole number.
+        ValueError: if it is below 1.
     """
-    if top < 1:
-        raise ValueError(f"`top` (={top}) must be at least 1")
+    top = whole_number("top", top)
     probabilities = np.asarray(jax.nn.softmax(jnp.asarray(logits, jnp.float32)))
     best = np.argsort(-probabilities, kind="stable")[:top]
-    names = [str(index) if class_names is None else class_names[index] for index in best]
-    return [(name, float(probabilities[index])) for name, index in zip(names, best, strict=True)]
+    names = dict(enumerate(class_names or ()))
+    return [(names.get(index, str(index)), float(probabilities[index])) for index in best.tolist()]

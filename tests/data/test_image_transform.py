@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from PIL import Image
@@ -160,3 +161,28 @@ def test_a_path_is_no_image(kind):
         ValueError, match=r"`image` \(='a.jpg'\) is a path; open it by PIL.Image.open"
     ):
         ImageTransform(resize=8, crop=8)(kind("a.jpg"))
+
+
+def test_an_array_on_a_device():
+    transform, pixels = ImageTransform(resize=37, crop=32), picture(50, 70)
+    assert np.array_equal(transform(jnp.asarray(pixels)), transform(pixels))
+
+
+@pytest.mark.parametrize("image", [[picture(4, 4)], [Image.new("L", (4, 4))], None])
+def test_what_is_no_image(image):
+    kind = type(image).__name__
+    with pytest.raises(
+        ValueError, match=rf"^`image` is of type {kind}; expected a Pillow image or .*\]$"
+    ):
+        ImageTransform(resize=8, crop=8)(image)
+
+
+@pytest.mark.parametrize("crop_mode", ["center", "squash", "border"])
+@pytest.mark.parametrize(
+    "image",
+    [picture(0, 4), picture(4, 0, 1), Image.new("RGB", (4, 0)), Image.new("I;16", (0, 4))],
+)
+def test_an_empty_image(image, crop_mode):
+    transform = ImageTransform(resize=8, crop=8, crop_mode=crop_mode)
+    with pytest.raises(ValueError, match=r"^`image` has no pixels: it is \d pixels high and"):
+        transform(image)
