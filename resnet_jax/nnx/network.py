@@ -64,7 +64,13 @@ class ResNet(nnx.Module):
         Raises:
             ValueError: if neither `rngs` nor `variables` is given, or if the variables have other
                 collections, or names that the module needs itself.
+            TypeError: if the linen module is no `ResNet`, such as a folded network.
         """
+        if not isinstance(linen, models.ResNet):
+            raise TypeError(
+                f"only a `ResNet` has an NNX form, a `{type(linen).__name__}` has none; convert "
+                "the `ResNet` in it"
+            )
         self.linen = _with_tuples(linen)
         self.use_running_average = False
         if variables is None:
@@ -176,6 +182,7 @@ def from_linen(
 
     Raises:
         ValueError: if the variables have other collections.
+        TypeError: if the model is no `ResNet`, such as a folded network.
 
     >>> linen = models.resnet20(base_planes=4)
     >>> variables = linen.init(jax.random.key(0), jnp.zeros((1, 8, 8, 1)))

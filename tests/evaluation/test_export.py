@@ -9,7 +9,8 @@ import pytest
 from jax import export
 
 import resnet_jax as rj
-from resnet_jax.evaluation import OUTPUTS, PLATFORMS, to_stablehlo
+from resnet_jax.evaluation import OUTPUTS, PLATFORMS, FlipAveraged, to_stablehlo
+from resnet_jax.models import fold_batch_norm
 
 TRANSFORM = rj.Transform(source=(9, 7), resize=14, crop=12, mean=(0.4,) * 3, std=(0.3,) * 3)
 IMAGES = np.random.default_rng(0).integers(0, 256, (3, 9, 7, 3), dtype=np.uint8)
@@ -73,8 +74,24 @@ def test_normalised_images_and_probabilities(network, logits):
     np.testing.assert_allclose(result, jax.nn.softmax(logits), rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.parametrize("kind", ["folded", "averaged", "folded, averaged"])
+def test_wrappers(network, kind):
+    model, variables = network
+    if kind != "averaged":
+        model, variables = fold_batch_norm(model, variables)
+    if kind != "folded":
+        model = FlipAveraged(model)
+    x = TRANSFORM.center(IMAGES)
+    expected = jax.jit(model.apply)(variables, x)
+    data = to_stablehlo(model, variables, transform=None, image_shape=[12, 12, np.int64(3)])
+    result = export.deserialize(data).call(x)
+    np.testing.assert_allclose(result, expected, rtol=1e-4, atol=1e-5)
+
+
 def test_mistakes(network):
     with pytest.raises(ValueError, match=rf"`output` .* must be one of {', '.join(OUTPUTS)}$"):
         to_stablehlo(*network, transform=None, image_shape=(12, 12, 3), output="classes")
     with pytest.raises(ValueError, match=r"`images` has shape .* expected \[batch, 9, 7, 3\]"):
         to_stablehlo(*network, transform=TRANSFORM, image_shape=(8, 8, 3))
+    with pytest.raises(ValueError, match=r"^`image_shape` \(=\(8, 8\)\) must be \(height, width, "):
+        to_stablehlo(*network, transform=None, image_shape=(8, 8))

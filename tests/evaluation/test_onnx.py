@@ -2,6 +2,7 @@
 
 import functools
 import json
+import re
 from collections import Counter
 
 import flax.linen as nn
@@ -13,8 +14,8 @@ import onnxruntime
 import pytest
 
 import resnet_jax as rj
-from resnet_jax.evaluation import to_onnx
-from resnet_jax.models import VARIANTS, GroupNorm, create_model
+from resnet_jax.evaluation import FlipAveraged, to_onnx
+from resnet_jax.models import VARIANTS, GroupNorm, create_model, fold_batch_norm
 
 TINY = {"layers": (1, 1, 1, 1), "base_planes": 8}
 GROUPED = {"groups": 4, "width_per_group": 16}
@@ -201,6 +202,44 @@ def test_pixels(shape, interpolation):
     np.testing.assert_allclose(run(proto.SerializeToString(), pixels), ours, rtol=0, atol=1e-6)
 
 
+class Wrapped(nn.Module):
+    """Somebody's own wrapper, which has no type."""
+
+    inner: nn.Module
+
+    def __call__(self, x, train=False):
+        return 2 * self.inner(x, train=train)
+
+
+def wrappers(model, variables):
+    folded, fewer = fold_batch_norm(model, variables)
+    own = {kind: {"inner": tree} for kind, tree in variables.items()}
+    return {
+        "averaged": (FlipAveraged(model), variables),
+        "folded": (folded, fewer),
+        "averaged, folded": fold_batch_norm(FlipAveraged(model), variables),
+        "folded, averaged": (FlipAveraged(folded), fewer),
+        "own": (Wrapped(model), own),
+    }
+
+
+@pytest.mark.parametrize("fold", [False, True])
+@pytest.mark.parametrize(
+    "kind", ["averaged", "folded", "averaged, folded", "folded, averaged", "own"]
+)
+def test_wrappers(kind, fold):
+    """They compute in float32, too."""
+    model = rj.ResNet(rj.BasicBlock, (1, 1), 3, base_planes=8, stem="cifar", dtype=jnp.float16)
+    exact, images = model.clone(dtype=None), IMAGES[:, :8, :8]
+    variables = variables_of(exact, images)
+    wrapper, values = wrappers(exact, variables)[kind]
+    expected = np.asarray(jax.jit(wrapper.apply)(values, images))
+    wrapper, values = wrappers(model, variables)[kind]
+    data = to_onnx(wrapper, values, transform=None, image_shape=[8, 8, 3], fold_batch_norm=fold)
+    result = run(data, images.transpose(0, 3, 1, 2))
+    assert np.abs(result - expected).max() <= 1e-4 * np.abs(expected).max()
+
+
 def test_what_the_model_says_of_itself():
     model = create_model("resnet18", 6, **TINY)
     data = to_onnx(
@@ -243,3 +282,9 @@ def test_mistakes():
     transform = rj.Transform(source=(33, 33), resize=36, crop=33, mean=(0.5,) * 3, std=(0.5,) * 3)
     with pytest.raises(ValueError, match=r"`image_shape` \(=\(8, 8, 3\)\) must be that"):
         to_onnx(model, variables, transform=transform, image_shape=(8, 8, 3))
+    for shape in (33, (33, 33), (33, 33, 3.0), (0, 33, 3)):
+        message = re.escape(f"`image_shape` (={shape}) must be (height, width, channels)")
+        with pytest.raises(ValueError, match=f"^{message}, whole numbers of at least 1$"):
+            to_onnx(model, variables, transform=None, image_shape=shape)
+    sizes = [np.uint8(33), np.int64(33), np.int8(3)]
+    assert to_onnx(model, variables, transform=transform, image_shape=sizes)

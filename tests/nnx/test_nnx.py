@@ -284,3 +284,13 @@ def test_mistakes(images):
         new()(images[..., :1])
     with pytest.raises(TypeError, match="`x` has dtype uint8"):
         new().features(jnp.zeros((1, 8, 8, 3), jnp.uint8))
+    model = make()
+    folded = rj.models.fold_batch_norm(model, jax.jit(model.init)(jax.random.key(0), images))
+    message = (
+        "^only a `ResNet` has an NNX form, a `FoldedNetwork` has none; convert the `ResNet` in it$"
+    )
+    with pytest.raises(TypeError, match=message):
+        rj.nnx.from_linen(*folded)
+    averaged = rj.evaluation.FlipAveraged(model)
+    with pytest.raises(TypeError, match="a `FlipAveraged` has none"):
+        rj.nnx.ResNet(averaged, rngs=nnx.Rngs(0))

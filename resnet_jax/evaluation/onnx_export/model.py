@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import dataclasses
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
 from flax import linen as nn
 
 from ...data import Transform
-from ...models import ResNet
-from ...models import fold_batch_norm as fold
-from ..export import OUTPUTS
+from ..export import OUTPUTS, fold_once, image_sizes
 from .graph import BATCH, IMAGES, Graph, Node, Value
 from .pixels import transform_pixels
 from .tracing import trace
@@ -21,11 +20,11 @@ OPSET = 18
 
 
 def to_onnx(
-    model: ResNet,
+    model: nn.Module,
     variables: Mapping[str, Any],
     *,
     transform: Transform | None,
-    image_shape: tuple[int, int, int],
+    image_shape: Sequence[int],
     output: Literal["logits", "probabilities"] = "logits",
     fold_batch_norm: bool = False,
     metadata: Mapping[str, str] | None = None,
@@ -33,11 +32,11 @@ def to_onnx(
     """Export a network in evaluation mode, together with its weights, for batches of any size.
 
     The model has one input, `images`, and one output with the name of `output`. It computes in
-    float32, whatever `model.dtype` is. The network is traced, so that blocks, stems and other
+    float32, whatever its `dtype` is. The network is traced, so that blocks, stems and other
     parts of one's own are exported, too, as far as ONNX has their operations.
 
     Args:
-        model: the network.
+        model: the network, or one with others in its fields, such as a `FlipAveraged` one.
         variables: its `params` and `batch_stats`; they become part of the model.
         transform: transform whose `center` begins the model, which then takes uint8 images
             `[batch, height, width, channels]`; None makes a model that takes normalised float32
@@ -64,13 +63,13 @@ def to_onnx(
     if output not in OUTPUTS:
         raise ValueError(f"`output` (={output!r}) must be one of {', '.join(OUTPUTS)}")
     graph = Graph()
-    height, width, channels = image_shape
+    height, width, channels = image_sizes(image_shape)
     if transform is None:
         size = (BATCH, height, width, channels)
         images = Value(IMAGES, size, size, channels_first=True)
         kind, dims = "float32", ("batch", channels, height, width)
     else:
-        if (*transform.source, len(transform.mean)) != image_shape:
+        if (*transform.source, len(transform.mean)) != (height, width, channels):
             raise ValueError(
                 f"`image_shape` (={image_shape}) must be that of the transform, "
                 f"{(*transform.source, len(transform.mean))}"
@@ -78,9 +77,9 @@ def to_onnx(
         size = (BATCH, transform.crop, transform.crop, channels)
         images = transform_pixels(graph, transform, size)
         kind, dims = "uint8", ("batch", height, width, channels)
-    network: nn.Module = model.clone(dtype=None)
+    network = _in_float32(model)
     if fold_batch_norm:
-        network, variables = fold(network, variables)
+        network, variables = fold_once(network, variables)
     result = trace(graph, network, variables, images)
     name = graph.take(result)
     if output == "probabilities":
@@ -93,7 +92,7 @@ def to_onnx(
             [onnx.helper.make_tensor_value_info(IMAGES, _kind(kind), dims)],
             [
                 onnx.helper.make_tensor_value_info(
-                    output, _kind("float32"), ("batch", model.num_classes)
+                    output, _kind("float32"), ("batch", *result.shape[1:])
                 )
             ],
             [onnx.numpy_helper.from_array(a, key) for key, a in _used(graph).items()],
@@ -105,6 +104,18 @@ def to_onnx(
     onnx.helper.set_model_props(proto, dict(metadata or {}))
     onnx.checker.check_model(proto, full_check=True)
     return bytes(proto.SerializeToString())
+
+
+def _in_float32(module: nn.Module) -> nn.Module:
+    """Return a module that computes in the type of its parameters, as those in its fields do."""
+    changed: dict[str, Any] = {}
+    for field in dataclasses.fields(module):
+        value = getattr(module, field.name)
+        if field.name == "dtype":
+            changed["dtype"] = None
+        elif field.name != "parent" and isinstance(value, nn.Module):
+            changed[field.name] = _in_float32(value)
+    return module.clone(**changed)
 
 
 def _finish(graph: Graph, name: str, output: str) -> None:
