@@ -170,7 +170,12 @@ class Transform:
 
         Returns:
             float32 `[..., channels]`, clipped to [0, 1].
+
+        Raises:
+            ValueError: if the number of channels differs from that of the transform.
         """
+        if x.shape[-1:] != (len(self.mean),):
+            raise ValueError(f"`x` has shape {x.shape}; expected [..., {len(self.mean)}]")
         shape = (1,) * (x.ndim - 1) + (-1,)
         std = jnp.asarray(self.std, jnp.float32).reshape(shape)
         mean = jnp.asarray(self.mean, jnp.float32).reshape(shape)

@@ -1,5 +1,7 @@
 """The transform equals Pillow's resize and NumPy's crop on real images."""
 
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -204,3 +206,13 @@ def test_bad_images_are_named(shape, dtype, message):
     transform = Transform(source=(32, 32), **CIFAR)
     with pytest.raises(ValueError, match=message):
         transform.center(np.zeros(shape, dtype))
+
+
+@pytest.mark.parametrize(("mean", "shape"), [((0.5,) * 3, (8, 8, 1)), ((0.5,), (8, 8, 3))])
+def test_denormalise_names_other_channels(mean, shape):
+    transform = Transform(source=(8, 8), resize=8, crop=8, mean=mean, std=mean)
+    message = rf"^`x` has shape {re.escape(str(shape))}; expected \[\.\.\., {len(mean)}\]$"
+    with pytest.raises(ValueError, match=message):
+        transform.denormalise(np.zeros(shape, np.float32))
+    with pytest.raises(ValueError, match=r"^`x` has shape \(\); expected"):
+        transform.denormalise(np.float32(0))
