@@ -143,6 +143,7 @@ def test_bad_losses(change, message):
     [
         ([1.0, 2.0, 3.0], 5, "`window` (=5) must be at most 3, the number of `values`"),
         ([1.0, 2.0, 3.0], 0, "`window` (=0) must be at least 1"),
+        ([[1.0, 2.0]], 1, "`values` must have one axis, [n]; its shape is (1, 2)"),
     ],
 )
 def test_a_window_that_does_not_fit(values, window, message):

@@ -63,6 +63,9 @@ def test_fewer_images_leave_places_empty(count):
         ({"predictions": [0, 0, 0, 0, 0, 2]}, "`predictions` holds class 2; `class_names` has 2"),
         ({"cam": np.zeros((1, 2, 2))}, r"`cam` \(1 entries\) must have one entry per image"),
         ({"labels": [0, 0, 0, 2, 0, 0]}, "`labels` holds class 2; `class_names` has 2 names"),
+        ({"cam": np.zeros((6, 4))}, r"`cam` must be \[n, height, width\]; its shape is \(6, 4\)"),
+        ({"cam": np.float32(1)}, r"`cam` must be \[n, height, width\]; its shape is \(\)"),
+        ({"saliency": np.zeros((6, 8))}, r"`saliency` must be \[n, height, width\]; its shape is"),
         ({"images": np.zeros((5, 8, 8, 2))}, "with 1 or 3 channels"),
     ],
 )

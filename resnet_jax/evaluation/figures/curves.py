@@ -72,13 +72,15 @@ def running_average(
         `[n - window + 1]`.
 
     Raises:
-        ValueError: if the window is below 1 or above n.
+        ValueError: if the window is below 1 or above n, or the values have another shape.
         TypeError: if it is no whole number.
 
     >>> running_average(np.array([1.0, 3.0, 5.0]), 2)
     (array([0.5, 1.5]), array([2., 4.]))
     """
     window = whole_number("window", window)
+    if np.ndim(values) != 1:
+        raise ValueError(f"`values` must have one axis, [n]; its shape is {np.shape(values)}")
     if window > len(values):
         raise ValueError(
             f"`window` (={window}) must be at most {len(values)}, the number of `values`"

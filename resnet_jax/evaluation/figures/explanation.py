@@ -40,13 +40,16 @@ def plot_explanations(
         saliency: maps from `input_saliency`, `[n, height, width]`.
 
     Raises:
-        ValueError: if the images have another shape, dtype or range, if the lengths differ, or if
-            a class has no name.
+        ValueError: if the images or maps have another shape, dtype or range, if the lengths differ,
+            or if a class has no name.
     """
     shown = pictures(images)
     predicted = class_indices("predictions", predictions)
     true = class_indices("labels", labels)
     maps = {"cam": np.asarray(cam), "saliency": np.asarray(saliency)}
+    for name, values in maps.items():
+        if values.ndim != 3:
+            raise ValueError(f"`{name}` must be [n, height, width]; its shape is {values.shape}")
     for name, values in {"predictions": predicted, "labels": true, **maps}.items():
         if len(values) != len(shown):
             raise ValueError(
