@@ -55,8 +55,8 @@ def parse(
 
     Raises:
         SystemExit: with code 0 after `--help`, with code 2 for arguments that cannot be read.
-        ValueError: for an option that there is not, or a path in the home folder of a user who is
-            not known.
+        ValueError: for an option that there is not, a shell that cannot complete, or a path in the
+            home folder of a user who is not known.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     command = program()
@@ -80,6 +80,10 @@ def parse(
             # Completion has to know the names that options allow.
             registry=None if completes else registry,
         )
+    except AssertionError as error:
+        if not completes:
+            raise
+        raise ValueError(f"{COMPLETION} cannot be had: {error}") from error
     except SystemExit as stop:
         if helps and stop.code in (None, 0) and "." in command.rpartition(" ")[2]:
             print(format_epilogue(command))

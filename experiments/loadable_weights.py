@@ -187,11 +187,26 @@ def _described(transform: ImageTransform | None) -> str:
     return f"{sizes}, {transform.interpolation}, {transform.crop_mode}"
 
 
+def _check_packages() -> None:
+    """Raise unless both packages can be imported.
+
+    Raises:
+        ImportError: saying how to install them.
+    """
+    try:
+        import timm
+        import torchvision
+    except ImportError as error:
+        raise ImportError(f"{error}; both are needed: pip install timm torchvision") from error
+    del timm, torchvision
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
 
     def work() -> int:
         config = cli.parse(Config, argv, description=__doc__)
+        _check_packages()
         with working("Trying the networks of timm and torchvision"):
             weights = [*of_timm(), *of_torchvision()]
         for line in table(weights, every=config.every):

@@ -138,7 +138,7 @@ class NetworkOptions:
     def _from_weights(self, source: str) -> Network:
         from resnet_jax.pretrained import load_pretrained
 
-        with named_weights():
+        with named_weights(source, takes_runs=True):
             pretrained = load_pretrained(
                 source,
                 variant=None if self.variant == "auto" else self.variant,

@@ -13,6 +13,7 @@ import tyro
 
 from resnet_jax.data import ImageTransform
 from resnet_jax.models import STAGES, ResNetOptions, WeightsError, options_from_timm, stages_up_to
+from resnet_jax.run import RunFolder
 from resnet_jax.storage import expand_user, one_line
 
 from .options import ImageOptions, ModelOptions, VariantOrAuto
@@ -142,8 +143,22 @@ class Start(NamedTuple):
 
 
 @contextmanager
-def named_weights() -> Iterator[None]:
-    """Call the source of weights, or a file of it, by its option in the messages of the body."""
+def named_weights(weights: str, *, takes_runs: bool) -> Iterator[None]:
+    """Call the source of weights, or a file of it, by its option in the messages of the body.
+
+    Args:
+        weights: the source.
+        takes_runs: whether the command has the option --run as well.
+
+    Raises:
+        ValueError: if the source is the folder of a run.
+    """
+    if RunFolder(expand_user(weights)).log_path.is_file():
+        advice = "name it by --run, or write" if takes_runs else "write"
+        raise ValueError(
+            f"`weights` (={weights}) is the folder of a run; {advice} its network to a folder of "
+            f"weights by `python -m experiments.export --run {weights} --format pretrained`"
+        )
     try:
         yield
     except (WeightsError, OSError, ImportError) as error:
@@ -232,7 +247,7 @@ class WeightOptions:
             **options,
         )
         try:
-            with named_weights():
+            with named_weights(self.weights, takes_runs=False):
                 return self._of_variant(load, model.variant)
         except WeightsError as error:
             reason = one_line(error)
@@ -250,7 +265,14 @@ class WeightOptions:
         """
         if variant == "auto" and expand_user(self.weights).is_file():
             assumed = ModelOptions.variant
-            found = load(variant=assumed)
+            try:
+                found = load(variant=assumed)
+            except WeightsError as error:
+                raise WeightsError(
+                    f"a file of weights does not say its network, and it is not {assumed}, which "
+                    "is assumed; name it by --variant, or name a folder with the file and its "
+                    f"config.json: {one_line(error)}"
+                ) from error
             note = f"A file of weights does not say its network: --variant {assumed} is assumed."
             return Start(replace(found, origin_notes=(note, *found.origin_notes)), {})
         try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Literal, Unpack, overload
 
 from flax.traverse_util import flatten_dict
@@ -159,13 +160,21 @@ def load_pretrained(
     return PretrainedNNX(from_linen(model, variables), **known)
 
 
+def _is_network(config: Path) -> bool:
+    """Return whether a file describes a network; those of runs have the same name."""
+    try:
+        return not {"architecture", "model_type"}.isdisjoint(read_json(config))
+    except JsonError:
+        return False
+
+
 def _description(found: Source, by_hand: Description | None) -> tuple[Description, tuple[str, ...]]:
     """Return what is known of the network, and sentences on what is assumed."""
     if found.config is None:
         if by_hand is None:
             file = found.weights[0]
             beside = file.parent / CONFIG
-            folder = f", or the folder {file.parent} as `source`" if beside.is_file() else ""
+            folder = f", or the folder {file.parent} as `source`" if _is_network(beside) else ""
             raise WeightsError(
                 f"there is no {CONFIG} that says the architecture; give `variant`{folder}"
             )

@@ -352,3 +352,11 @@ def test_help(capsys):
     text = capsys.readouterr().out
     assert "What it does." in text
     assert "--name {one,two}" in text
+
+
+def test_a_shell_that_completes_nothing(capsys):
+    assert exit_code(lambda: parse(Outer, ["--tyro-print-completion", "nosh"], description="")) == 2
+    assert re.fullmatch(
+        r"error: --tyro-print-completion cannot be had: [^\n]*bash[^\n]*nosh\n",
+        capsys.readouterr().err,
+    )

@@ -27,4 +27,4 @@ def test_one_row_each():
 def test_without_timm(monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "timm", None)
     assert main([]) == 2
-    assert "timm" in capsys.readouterr().err
+    assert capsys.readouterr().err.endswith("both are needed: pip install timm torchvision\n")
