@@ -31,6 +31,7 @@ from .mistakes import explain
 from .option_names import check_names
 from .streams import ReaderGoneError, any_text, finish, reader_has_gone, tell
 
+_SOON = 0.05  # seconds, after which the garbage collector has done
 Options = TypeVar("Options")
 
 
@@ -209,7 +210,22 @@ def advise_when_stopped(advice: str, *, when: Callable[[], bool] = lambda: True)
 
 @contextmanager
 def _signals_raise() -> Iterator[None]:
-    """Let SIGINT and SIGTERM interrupt; only the main thread can handle signals."""
+    """Let SIGINT and SIGTERM interrupt; only the main thread can handle signals.
+
+    Python drops what a handler raises while the garbage collector calls something. Then the signal
+    comes once more.
+    """
+    again: list[threading.Timer] = []
+    ignored = sys.unraisablehook
+
+    def note(unraisable: Any) -> None:
+        stop = unraisable.exc_value
+        if not isinstance(stop, KeyboardInterrupt):
+            ignored(unraisable)
+            return
+        signum = stop.signum if isinstance(stop, Interrupted) else signal.SIGINT
+        again.append(threading.Timer(_SOON, signal.raise_signal, (signum,)))
+        again[-1].start()
 
     def interrupt(signum: int, frame: FrameType | None) -> NoReturn:
         raise Interrupted(signum, "stopped by SIGTERM")
@@ -221,8 +237,12 @@ def _signals_raise() -> Iterator[None]:
     # Elsewhere it raises already, or is ignored on purpose.
     if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
         before[signal.SIGINT] = signal.signal(signal.SIGINT, signal.default_int_handler)
+    sys.unraisablehook = note
     try:
         yield
     finally:
+        sys.unraisablehook = ignored
+        for timer in again:
+            timer.cancel()
         for signum, handler in before.items():
             signal.signal(signum, handler)

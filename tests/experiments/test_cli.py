@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -352,6 +353,27 @@ def test_help(capsys):
     text = capsys.readouterr().out
     assert "What it does." in text
     assert "--name {one,two}" in text
+
+
+@pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_in_what_the_garbage_collector_calls(signum, code, capsys):
+    """Python says of the exception that it is ignored, and goes on."""
+
+    class Garbage:
+        def __del__(self):
+            signal.raise_signal(signum)
+
+    def work():
+        garbage = Garbage()
+        del garbage
+        for _ in range(1000):
+            time.sleep(0.01)
+        return 0
+
+    before = sys.unraisablehook
+    assert exit_code(work) == code
+    assert capsys.readouterr().err == f"stopped by {signum.name}\n"
+    assert sys.unraisablehook is before
 
 
 def test_a_shell_that_completes_nothing(capsys):
