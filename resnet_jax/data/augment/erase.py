@@ -142,4 +142,6 @@ class RandomErasing:
         if self.fill == "zero":
             return 0.0
         one = (1, 1, images.shape[-1]) if self.fill == "random" else images.shape[1:]
-        return jax.vmap(lambda key: jax.random.normal(key, one, jnp.float32))(keys)
+        # Drawn in float32, so that they are the same numbers for images of any type.
+        values = jax.vmap(lambda key: jax.random.normal(key, one, jnp.float32))(keys)
+        return values.astype(images.dtype)

@@ -68,6 +68,31 @@ def test_each_example_goes_by_its_own_key(compiled, keys, photos):
     assert (other != first[0]).any()
 
 
+@pytest.mark.parametrize(
+    ("augmentation", "dtype"),
+    [
+        (Cutout(), jnp.bfloat16),
+        (RandomErasing(1.0), jnp.bfloat16),
+        (RandomErasing(1.0, "random"), jnp.float16),
+        (RandomErasing(1.0, "pixel"), jnp.bfloat16),
+        (Mixup(), jnp.float16),
+        (OneOf((Mixup(), CutMix())), jnp.bfloat16),
+    ],
+)
+def test_narrow_types_are_kept(augmentation, dtype, keys, photos):
+    """The results are those of the same values in float32, rounded."""
+    function = jax.jit(augmentation)
+    images, labels = inputs(augmentation, photos)
+    narrow = [images.astype(dtype), labels.astype(dtype) if augmentation.mixes else labels]
+    wide = [values.astype(old.dtype) for values, old in zip(narrow, (images, labels), strict=True)]
+    result, expected = function(keys, *narrow), function(keys, *wide)
+    for ours, given, theirs in zip(result, narrow, expected, strict=True):
+        assert ours.dtype == given.dtype
+        np.testing.assert_allclose(
+            ours.astype(np.float32), theirs.astype(dtype).astype(np.float32), rtol=0.01
+        )
+
+
 @pytest.mark.parametrize("augmentation", [Flip(), Cutout(5), Mixup()])
 def test_the_same_without_jit(augmentation, keys, photos):
     batch = (keys, *inputs(augmentation, photos))
