@@ -101,6 +101,7 @@ class Job(ABC):
         self.schedule.check(config.epochs)
         self.model.check()
         self.images.check()
+        self.run.check()
         sizes = len(self.images.sides)
         if sizes > config.epochs:
             raise ValueError(

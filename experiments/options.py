@@ -44,6 +44,8 @@ else:
 
 FOLDER = "folder"
 """The name of the data set that is your own."""
+EMBEDDED = "digits"
+"""The name of the data set that comes with a package, so that it needs no folder."""
 
 DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
 
@@ -115,7 +117,7 @@ class DataOptions:
     class folders, ArrayRecord, Parquet or tar files."""
 
     def check(self) -> None:
-        """Raise a `ValueError` for images of your own that have no place, or two."""
+        """Raise a `ValueError` for images of your own without a place, or a place without use."""
         if self.dataset == FOLDER and self.data_dir is None:
             raise ValueError(
                 "`data_dir` (=None) must be the folder of your images; give --data-dir"
@@ -123,6 +125,11 @@ class DataOptions:
         if self.dataset == FOLDER and self.archive is not None:
             raise ValueError(
                 f"`archive` (={self.archive}) is of no use to `dataset` (='folder'); leave it out"
+            )
+        if self.dataset == EMBEDDED and self.data_dir is not None:
+            raise ValueError(
+                f"`data_dir` (={self.data_dir}) is of no use to `dataset` (={EMBEDDED!r}); leave "
+                "it out"
             )
 
     def build(self) -> Dataset:

@@ -26,7 +26,7 @@ from resnet_jax.data import (
     open_records,
 )
 
-from .flat import Free
+from .flat import Free, default_options
 from .options import ImageOptions
 
 _CHANNELS = 3
@@ -94,6 +94,20 @@ class PhotoOptions:
             )
         if self.workers < 0:
             raise ValueError(f"`workers` (={self.workers}) must be at least 0")
+
+    def check_unused(self, dataset: str) -> None:
+        """Raise a `ValueError` for an option that a named data set, kept in memory, cannot use.
+
+        Args:
+            dataset: its name.
+        """
+        for name, default in default_options(PhotoOptions).items():
+            value = getattr(self, name)
+            # As if all of them were given `stream` never.
+            if value != default and (name, value) != ("stream", "never"):
+                raise ValueError(
+                    f"`{name}` (={value!r}) is for `dataset` folder, not {dataset}; leave it out"
+                )
 
     def build(
         self,

@@ -112,10 +112,8 @@ class Recipe(Job):
         self.data.check()
         self.photos.check()
         is_folder = self.data.dataset == FOLDER
-        if self.photos.stream == "always" and not is_folder:
-            raise ValueError(
-                f"`stream` (='always') is for `dataset` folder, not {self.data.dataset}"
-            )
+        if not is_folder:
+            self.photos.check_unused(self.data.dataset)
         if self.is_tutorial and is_folder:
             raise ValueError("`recipe` (='tutorial') is for the named data sets, not for folder")
         return config

@@ -94,6 +94,14 @@ class RunOptions:
     track: Free[tuple[SinkName, ...]] = ("tensorboard",)
     """Where the numbers go besides the run's own log; nothing after --track is nowhere."""
 
+    def check(self) -> None:
+        """Raise a `ValueError` for a tracker that would get everything twice."""
+        for number, name in enumerate(self.track):
+            if name in self.track[:number]:
+                raise ValueError(
+                    f"`track` (={' '.join(self.track)}) names {name} twice; name each tracker once"
+                )
+
     def build(self) -> RunFolder:
         """Make the run folder; nothing is written yet."""
         return RunFolder(self.run_dir, resume=self.resume)

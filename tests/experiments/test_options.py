@@ -8,11 +8,23 @@ from typing import Annotated, Literal
 import numpy as np
 import pytest
 
-from experiments import cifar_resnet18_modern, cifar_resnet34
+from experiments import (
+    cifar_resnet18_modern,
+    cifar_resnet20,
+    cifar_resnet34,
+    cifar_resnet34_modern,
+    cifar_resnet50,
+    cifar_resnet50_modern,
+    cifar_resnext50_32x4d,
+    cifar_resnext50_32x4d_modern,
+    imagenet_resnet50,
+    imagenet_resnet50_modern,
+)
 from experiments.choices import check_choices
 from experiments.finetune import FineTune, FolderOptions, WeightOptions
 from experiments.flat import default_options, fixed_options, flatten, override
-from experiments.recipe import Recipe
+from experiments.photo_options import PhotoOptions
+from experiments.recipe import PRESETS, Recipe
 from resnet_jax.data import DATASETS
 from resnet_jax.models import STEMS, VARIANTS
 from resnet_jax.run import SINKS
@@ -164,6 +176,70 @@ def test_numbers_out_of_range(name, kind):
 def test_an_option_without_use_is_refused(options, message):
     with pytest.raises(ValueError, match=message):
         override(Recipe(), **options).check()
+
+
+FOR_FOLDERS = {
+    "crop_mode": "squash",
+    "interpolation": "bicubic",
+    "stream": "always",
+    "image_cache": False,
+    "test_part": "split",
+    "memory_gigabytes": 1.0,
+    "least_area": 0.5,
+    "draft": True,
+    "workers": 3,
+}
+
+
+@pytest.mark.parametrize("name", FOR_FOLDERS)
+def test_a_named_data_set_has_no_use_for_the_options_of_a_folder(name):
+    value = FOR_FOLDERS[name]
+    override(Recipe(), dataset="folder", data_dir=Path("photos"), **{name: value}).check()
+    for dataset in ("digits", "cifar10"):
+        message = rf"`{name}` \(={value!r}\) is for `dataset` folder, not {dataset}; leave it out"
+        with pytest.raises(ValueError, match=message):
+            override(Recipe(), dataset=dataset, **{name: value}).check()
+
+
+def test_all_options_of_a_folder_are_refused():
+    assert {field.name for field in dataclasses.fields(PhotoOptions)} == {*FOR_FOLDERS, "repeats"}
+
+
+def test_named_data_sets_are_never_streamed():
+    for dataset in ("digits", "cifar10"):
+        override(Recipe(), dataset=dataset, stream="never").check()
+
+
+def test_digits_need_no_folder():
+    for dataset in DATASETS:
+        config = override(Recipe(), dataset=dataset, data_dir=Path("/nope"))
+        if dataset != "digits":
+            config.check()
+            continue
+        with pytest.raises(
+            ValueError, match=r"`data_dir` \(=/nope\) is of no use to `dataset` \(='d"
+        ):
+            config.check()
+
+
+def test_a_tracker_is_named_once():
+    message = r"`track` \(=tensorboard trackio tensorboard\) names tensorboard twice; name each"
+    for options in (Recipe(), FINETUNE):
+        with pytest.raises(ValueError, match=message):
+            override(options, track=("tensorboard", "trackio", "tensorboard")).check()
+
+
+RECIPES = (
+    *(cifar_resnet18_modern, cifar_resnet20, cifar_resnet34, cifar_resnet34_modern),
+    *(cifar_resnet50, cifar_resnet50_modern, cifar_resnext50_32x4d),
+    *(cifar_resnext50_32x4d_modern, imagenet_resnet50, imagenet_resnet50_modern),
+)
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_a_quick_run_of_any_recipe_has_no_option_that_is_refused(recipe):
+    quick = {**PRESETS["quick"], **getattr(recipe, "QUICK", {})}
+    override(recipe.CONFIG, **quick).check()
 
 
 @pytest.mark.parametrize("config", [cifar_resnet34.CONFIG, cifar_resnet18_modern.CONFIG])
