@@ -224,21 +224,12 @@ def check_basic(block: ResidualBlock, other: str) -> None:
 
 
 def check_widths(block: ResidualBlock, widths: Sequence[int]) -> None:
-    """Raise unless each convolution of a block has a channel.
-
-    Args:
-        block: the block.
-        widths: output channels of its convolutions.
-
-    Raises:
-        ValueError: naming the fields that they follow from.
-    """
+    """Raise a `ValueError` unless the convolutions of a block have channels, `widths` of them."""
     if min(widths) < 1:
         raise ValueError(
             f"{type(block).__name__} has a convolution without channels, by `planes` "
-            f"(={block.planes}), `width_per_group` (={block.base_width}), `groups` "
-            f"(={block.groups}), `reduce_first` (={block.reduce_first}) and `widths` "
-            f"(={block.widths})"
+            f"(={block.planes}), `width_per_group` (={block.base_width}) and `reduce_first` "
+            f"(={block.reduce_first})"
         )
 
 

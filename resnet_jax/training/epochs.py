@@ -18,7 +18,6 @@ from flax import struct
 from jax import Array, lax
 
 from ..data import epoch_permutation
-from ..storage import whole_number
 from .batches import Epoch, EvalPlan, epoch_order
 from .ema import check_decay
 from .engine import Engine, Parallel, choose_engine
@@ -26,6 +25,7 @@ from .eval_steps import Totals, eval_step
 from .losses import LossFunction, cross_entropy
 from .preparation import Prepare, as_is
 from .reductions import ReduceDtype, check_reduce_dtype
+from .scalars import plain
 from .schedules import Schedule
 from .state import TrainState
 from .steps import train_step
@@ -145,7 +145,7 @@ def make_train_epoch(
     >>> epoch = make_train_epoch(nn.Dense(10), tx, batch_size=64)
     """
     engine = choose_engine(engine, parallel)
-    batch_size = whole_number("batch_size", batch_size)
+    batch_size = plain("batch_size", batch_size)
     engine.check_batch_size(batch_size, accumulate_steps)
     check_decay(ema_decay)
     check_reduce_dtype(reduce_dtype)

@@ -292,7 +292,7 @@ MISTAKES = {
     "--format onnx": r"`out` \(=a.stablehlo\) must end in .onnx",
     "--format stablehlo --input uint4": r"`input` \(='uint4'\) must be one of uint8, float32",
     "--format stablehlo --output top": r"`output` \(='top'\) must be one of logits, ",
-    "--format stablehlo --image-size 0 8": r"`height` \(=0\) and `width` \(=8\) must be at least 1",
+    "--format stablehlo --image-size 0 8": r"`height` \(=0\) must be at least 1",
     "--format safetensors --output probabilities": r"`output` .* is of no use to `format`",
     "--format stablehlo --input float32 --image-size 8 8": r"`image_size` .* is of no use to",
     "--format stablehlo --out model.bin": r"`out` \(=model.bin\) must end in .stablehlo",
