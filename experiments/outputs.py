@@ -33,8 +33,15 @@ def check_new(
     """
     for path in paths:
         with _named(path, option):
-            if _is_of_a_run(path):
-                raise ValueError(f"`{option}` (={path}) belongs to a run; name another place")
+            run = _run_of(path)
+            if run is not None:
+                belongs = (
+                    "belongs to a run"
+                    if run.log_path.is_file() or run.checkpoints.folder.is_dir()
+                    else f"may be a file of a run, which is never replaced: {run.config_path.name} "
+                    "is there"
+                )
+                raise ValueError(f"`{option}` (={path}) {belongs}; name another place")
             if path.is_dir():
                 raise ValueError(f"`{option}` (={path}) is a folder; name another place")
             if os.path.lexists(path) and not overwrite:
@@ -67,17 +74,17 @@ def _try(path: Path) -> None:
         pass
 
 
-def _is_of_a_run(path: Path) -> bool:
-    """Return whether a path is that of a file that a run folder keeps for itself."""
+def _run_of(path: Path) -> RunFolder | None:
+    """Return the folder that keeps the file at a path for itself, if a run has begun there."""
     path = path.parent.resolve() / path.name
     for folder in path.parents:
         run = RunFolder(folder)
         files = (run.config_path, run.data_path, run.log_path, run.report_path, run.page_path)
         if path in files:
             if run.has_run:
-                return True
+                return run
         elif run.config_path.is_file() or run.log_path.is_file():
             places = (run.figure_path("figure").parent, run.checkpoints.folder)
             if any(path.is_relative_to(place) for place in places):
-                return True
-    return False
+                return run
+    return None

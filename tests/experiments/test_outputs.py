@@ -53,6 +53,16 @@ def test_a_folder_of_a_run(run, name):
     check_new([run / "other" / name, run / "model.safetensors"])
 
 
+@pytest.mark.parametrize("name", ["config.json", "report.json", "figures/a.png"])
+def test_a_config_alone_may_be_of_something_else(tmp_path, name):
+    (tmp_path / "config.json").write_text('{"colour": "red"}')
+    with pytest.raises(
+        ValueError,
+        match=r"`out` \(=.*\) may be a file of a run, .* never replaced: config.json is there; ",
+    ):
+        check_new([tmp_path / name], overwrite=True)
+
+
 def test_through_a_link(run, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("link").symlink_to(run)
