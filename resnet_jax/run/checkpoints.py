@@ -12,6 +12,7 @@ so that a process killed at any moment leaves whole checkpoints.
 
 from __future__ import annotations
 
+import shutil
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -25,6 +26,7 @@ import orbax.checkpoint as ocp
 
 from ..storage import dumps, first_line, plain_path, write_manifest
 from ..training import TrainState
+from . import processes
 from .checkpoint_reader import NEEDED, PROGRESS, CheckpointError, CheckpointReader
 from .disk import lacks_room, reason_of
 from .migrations import FORMAT_VERSION
@@ -60,13 +62,17 @@ class CheckpointStore(CheckpointReader):
     def _manager(self) -> ocp.CheckpointManager:
         options = ocp.CheckpointManagerOptions(
             preservation_policy=self._policy,
-            cleanup_tmp_directories=True,
             lightweight_initialize=True,
             async_options=ocp.AsyncOptions(post_finalization_callback=self._complete),
         )
         if not self.folder.exists():
             # Orbax would not make the target of a link.
             self.folder.mkdir(parents=True, exist_ok=True)
+        if processes.is_first():
+            # Orbax would do it in a thread, which it does not wait for when it is closed.
+            for path in self.folder.iterdir():
+                if ocp.utils.TMP_DIR_SUFFIX in path.name:
+                    shutil.rmtree(path)
         return ocp.CheckpointManager(self._place, options=options, item_names=("state",))
 
     def __enter__(self) -> Self:
@@ -144,8 +150,9 @@ class CheckpointStore(CheckpointReader):
         Raises:
             CheckpointError: if one failed.
         """
-        with self._explained():
-            self._manager.wait_until_finished()
+        if "_manager" in vars(self):
+            with self._explained():
+                self._manager.wait_until_finished()
 
     def read_state(self, step: int, template: TrainState) -> TrainState:
         """Return the state of a checkpoint.

@@ -2,6 +2,7 @@
 
 import json
 import resource
+import threading
 from contextlib import contextmanager
 
 import jax
@@ -146,6 +147,25 @@ def test_a_folder_that_cannot_be_written_to(tmp_path):
         CheckpointStore(tmp_path / "file") as store,
     ):
         store.save(state(1), {})
+
+
+def test_waiting_for_no_save_changes_nothing(tmp_path):
+    with CheckpointStore(tmp_path / "checkpoints") as store:
+        store.wait()
+    assert not store.folder.exists()
+
+
+def test_half_written_ones_are_removed_by_the_end_of_the_context(tmp_path):
+    """No thread goes on with it, which would fail when the interpreter shuts down."""
+    half = tmp_path / "12.orbax-checkpoint-tmp"
+    half.mkdir()
+    for number in range(2000):
+        (half / str(number)).touch()
+    before = set(threading.enumerate())
+    with CheckpointStore(tmp_path) as store:
+        store.reload()
+    assert not half.exists()
+    assert set(threading.enumerate()) <= before
 
 
 def test_reading_changes_nothing(tmp_path):
