@@ -29,7 +29,7 @@ from .help_text import (
 )
 from .mistakes import explain
 from .option_names import check_names
-from .streams import ReaderGoneError, any_text, finish, reader_has_gone, tell
+from .streams import ReaderGoneError, any_text, finish, output_named, reader_has_gone, tell
 
 _SOON = 0.05  # seconds, after which the garbage collector has done
 Options = TypeVar("Options")
@@ -149,7 +149,7 @@ def exit_code(work: Callable[[], int]) -> int:
         that SIGPIPE ends. A process that has lost another one of its run ends at once, with code
         1; one that has failed alone does so with code 2, after a few seconds.
     """
-    with any_text():
+    with any_text(), output_named():
         try:
             with _signals_raise():
                 code = work()

@@ -6,10 +6,10 @@ import io
 import os
 import select
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO, cast
 
 from resnet_jax.storage import printable
 
@@ -31,6 +31,54 @@ def any_text() -> Iterator[None]:
                 stack.callback(stream.reconfigure, errors=stream.errors)
                 stream.reconfigure(errors="backslashreplace")
         yield
+
+
+@contextmanager
+def output_named() -> Iterator[None]:
+    """Let an error in writing to standard output say that it is this, while the block runs."""
+    stream = sys.stdout
+    if stream is None:
+        yield
+        return
+    sys.stdout = cast(TextIO, _Output(stream))
+    try:
+        yield
+    finally:
+        sys.stdout = stream
+
+
+class _Output:
+    """A stream that adds its name to its errors, and is otherwise what it stands for."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        """Write text."""
+        with self._named():
+            return self._stream.write(text)
+
+    def writelines(self, lines: Iterable[str]) -> None:
+        """Write texts, one after the other."""
+        with self._named():
+            self._stream.writelines(lines)
+
+    def flush(self) -> None:
+        """Write out what is buffered."""
+        with self._named():
+            self._stream.flush()
+
+    @contextmanager
+    def _named(self) -> Iterator[None]:
+        """Add the name to an error of the body."""
+        try:
+            yield
+        except OSError as error:
+            error.filename = error.filename or "standard output"
+            raise
 
 
 def reader_has_gone(stream: TextIO | None) -> bool:
@@ -71,7 +119,6 @@ def finish(stream: TextIO | None) -> None:
             stream.flush()
         if isinstance(error, BrokenPipeError):
             raise ReaderGoneError(error.errno, error.strerror) from error
-        error.filename = error.filename or "standard output"
         raise
 
 

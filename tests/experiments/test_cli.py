@@ -217,15 +217,27 @@ def test_another_pipe_that_broke_is_an_error(capsys):
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
-def test_the_output_is_full(monkeypatch, capsys):
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda: print("a line"),
+        lambda: print("a line", flush=True),
+        lambda: print("line\n" * 100_000),  # more than is buffered
+        lambda: Console().print("a line"),
+        lambda: sys.stdout.writelines(["line\n"] * 100_000),
+    ],
+    ids=["buffered", "flushed", "long", "rich", "lines"],
+)
+def test_the_output_is_full(monkeypatch, capsys, write):
     with Path("/dev/full").open("w", encoding="utf-8") as full:
         monkeypatch.setattr(sys, "stdout", full)
 
         def work():
-            print("a line")
+            write()
             return 0
 
         assert exit_code(work) == 2
+        assert sys.stdout is full
     assert capsys.readouterr().err == "error: standard output: No space left on device\n"
 
 
