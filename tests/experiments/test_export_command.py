@@ -296,6 +296,17 @@ MISTAKES = {
     "--format safetensors --output probabilities": r"`output` .* is of no use to `format`",
     "--format stablehlo --input float32 --image-size 8 8": r"`image_size` .* is of no use to",
     "--format stablehlo --out model.bin": r"`out` \(=model.bin\) must end in .stablehlo",
+    **{
+        f"--format {kind} --out /dev/null/{place}": rf"`out` \(=/dev/null/{file}\) cannot be "
+        "written: Not a directory$"
+        for kind, place, file in (
+            ("onnx", "a.onnx", "a.onnx"),
+            ("stablehlo", "a.stablehlo", "a.stablehlo"),
+            ("safetensors", "b/a.safetensors", "b/a.safetensors"),
+            ("pretrained", "a", "a/model.safetensors"),
+            ("timm", "a", "a/model.safetensors"),
+        )
+    },
     "--format stablehlo --checkpoint first": r"`checkpoint` \(='first'\) must be one of",
     "--format stablehlo --run nothing": r"`run` \(=.*/nothing\) does not exist",
 }
