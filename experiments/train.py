@@ -70,14 +70,15 @@ def train(
         # The first process may not write before all have found the folder usable.
         processes.wait_for_all("run folder checked")
         job = job.resolve()
+        chosen = Identity(fixed_options(job), job.defaults)
+        folder.check_options(chosen)
         engine = job.devices.build()
         task, dataset, facts = job.build(create_model)
         engine.check_batch_size(config.batch_size, config.accumulate_steps)
         _check_mixing(job, task, engine)
-        chosen = Identity(fixed_options(job), job.defaults)
         found = Identity({"num_classes": len(dataset.class_names), "data": dataset.fingerprint})
         with job.run.build_sinks(folder) as sinks:
-            folder.begin(flatten(job), data=facts, identity=chosen)
+            folder.begin(flatten(job), data=facts)
             if jax.default_backend() == "cpu" and processes.is_first():
                 reporter.line(f"Convolutions on the CPU: {cpu_lowering()}")
             result = fit(

@@ -124,27 +124,47 @@ class RunFolder(RunFiles):
             self._begun = False
             self._stack.close()
 
+    def check_options(self, options: Identity) -> None:
+        """Raise unless a run that is resumed was begun with the same options; nothing is changed.
+
+        It needs no data, and `fit` compares the rest: what the newest checkpoint was saved with.
+
+        Args:
+            options: those that must be the same.
+
+        Raises:
+            IdentityError: naming the options that differ.
+            RunFolderError: if neither `config.json` nor a checkpoint says which run it is.
+        """
+        if not self.resume:
+            return
+        try:
+            saved = read_json(self.config_path)
+        except JsonError as error:
+            if self.checkpoints.steps:
+                return
+            raise RunFolderError(
+                f"{error}, so that the run cannot be resumed; start a new one in another folder"
+            ) from error
+        check_identity(saved, options, self.config_path, partial=True)
+
     def begin(
         self,
         config: Mapping[str, Any] | None = None,
         *,
         data: DataFacts | None = None,
-        identity: Identity | None = None,
     ) -> None:
-        """Make the folder of a new run, or make sure that a run without checkpoints is this one.
+        """Make the folder of a new run; write the options of one that has no checkpoint yet anew.
 
         Of several processes the first writes. A second call changes nothing.
 
         Args:
             config: the flat options, which `config.json` keeps.
             data: what is known of data that has no name, which `data.json` keeps.
-            identity: what must be the same when a run is resumed before its first checkpoint;
-                `fit` compares checkpoints.
 
         Raises:
             ValueError: if JSON cannot hold the options or the data's facts; nothing is made.
             RunFolderError: if another run uses the folder, or it cannot be written to.
-            IdentityError: if the run that is resumed is another one.
         """
         if self._begun:
             return
@@ -158,8 +178,6 @@ class RunFolder(RunFiles):
             if not self.resume:
                 self.path.mkdir(parents=True, exist_ok=True)
                 self._lock()
-            elif config is not None:
-                self._check_config(identity or Identity())
             if processes.is_first():
                 if not self.resume:
                     self.check()  # Another run may have come before.
@@ -192,16 +210,6 @@ class RunFolder(RunFiles):
             f"`run_dir` (={self.path}) holds {found}, but none of its checkpoints; put them back "
             "to go on, name another folder by --run-dir, or remove this one to start anew"
         )
-
-    def _check_config(self, identity: Identity) -> None:
-        """Raise unless `config.json` agrees with the identity."""
-        try:
-            saved = read_json(self.config_path)
-        except JsonError as error:
-            raise RunFolderError(
-                f"{error}, so that the run cannot be resumed; start a new one in another folder"
-            ) from error
-        check_identity(saved, identity, self.config_path, partial=True)
 
     def _lock(self) -> None:
         """Keep other processes out; of several processes of one run the first holds the lock."""

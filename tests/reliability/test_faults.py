@@ -16,6 +16,9 @@ import numpy as np
 import pytest
 
 import resnet_jax as rj
+from experiments.flat import flatten, override
+from experiments.recipe import Recipe
+from experiments.train import train
 from resnet_jax.data import Arrays
 from resnet_jax.run import (
     CheckpointError,
@@ -149,6 +152,21 @@ def test_a_checkpoint_of_another_run(run, copy, task, changes, message):
     with pytest.raises(IdentityError, match=message):
         run(copy, task=dataclasses.replace(task, **changes), resume=True)
     assert contents(copy) == before
+
+
+def test_another_option_is_refused_before_the_data_is_read(tmp_path):
+    """The message names options alone; the data, which is not there, would differ as well."""
+    job = override(
+        Recipe(), dataset="cifar10", data_dir=tmp_path / "none", run_dir=tmp_path / "run"
+    )
+    job = override(job, resize=40, crop=32).resolve()
+    with RunFolder(tmp_path / "run") as folder:
+        folder.begin(flatten(job))
+    (tmp_path / "run/checkpoints/3").mkdir(parents=True)
+    before = contents(tmp_path / "run")
+    with pytest.raises(IdentityError, match=r"config.json: `resize` was 40 and is now 44\. Give"):
+        train(override(job, resize=44, resume=True))
+    assert contents(tmp_path / "run") == before
 
 
 def rewrite_progress(folder, **values):

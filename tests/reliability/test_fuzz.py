@@ -114,8 +114,8 @@ class Begun(Exception):
 
 
 class StopsWhenBegun(RunFolder):
-    def begin(self, config=None, *, data=None, identity=None):
-        super().begin(config, data=data, identity=identity)
+    def begin(self, config=None, *, data=None):
+        super().begin(config, data=data)
         raise Begun
 
 

@@ -22,7 +22,6 @@ from resnet_jax.run import (
 )
 
 CONFIG = {"lr": 0.1, "augment": ["flip"], "run_dir": "run"}
-CHOSEN = Identity({"lr": 0.1, "augment": ("flip",)})
 FACTS = DataFacts(("cat", "dog"), 8, (0.5,), (0.25,))
 
 
@@ -55,7 +54,7 @@ def refusal(folder, kind=RunFolderError, action=enter):
 
 def begun(path, **options):
     with RunFolder(path) as folder:
-        folder.begin(CONFIG, identity=CHOSEN, **options)
+        folder.begin(CONFIG, **options)
     return path
 
 
@@ -208,26 +207,37 @@ def test_a_folder_that_cannot_be_written_to():
     assert message.startswith("cannot write to `run_dir` (=/sys/run): ")
 
 
-def begin(folder, config=CONFIG, **options):
+def begin(folder, config=CONFIG, options=None, **facts):
     with folder:
-        folder.begin(config, **options)
+        folder.check_options(options or Identity())
+        folder.begin(config, **facts)
 
 
-def test_resuming_before_the_first_checkpoint(tmp_path):
-    """The options say whether it is the same run; what need not be the same is written anew."""
-    begun(tmp_path, data=FACTS)
+@pytest.mark.parametrize("step", [None, 3])
+def test_options_of_a_run_that_is_resumed(tmp_path, step):
+    """They say whether it is the same run before its data is read, with and without checkpoints."""
+    begun(tmp_path)
+    if step:
+        (tmp_path / f"checkpoints/{step}").mkdir(parents=True)
     folder = RunFolder(tmp_path, resume=True)
-    for identity in (Identity({"lr": 0.2}), Identity({"augment": []})):
-        message = refusal(
-            folder, IdentityError, lambda folder, i=identity: begin(folder, identity=i)
-        )
+    for options in (Identity({"lr": 0.2}), Identity({"augment": []})):
+        message = refusal(folder, IdentityError, lambda folder, o=options: folder.check_options(o))
         assert message.startswith(f"cannot resume from {tmp_path / 'config.json'}: `")
     # An option that is new, at its default and at another value.
     new = Identity({"lr": 0.1, "new": 2}, {"new": 1})
-    message = refusal(folder, IdentityError, lambda folder: begin(folder, identity=new))
+    message = refusal(folder, IdentityError, lambda folder: folder.check_options(new))
     assert "`new` was 1 and is now 2" in message
+    folder.check_options(Identity({"lr": 0.1, "augment": ("flip",), "new": 1}, {"new": 1}))
+    # Nothing is resumed.
+    RunFolder(tmp_path).check_options(Identity({"lr": 0.2}))
+
+
+def test_resuming_before_the_first_checkpoint(tmp_path):
+    """What need not be the same is written anew."""
+    begun(tmp_path, data=FACTS)
+    folder = RunFolder(tmp_path, resume=True)
     changed = {**CONFIG, "run_dir": "moved", "new": 1}
-    begin(folder, changed, identity=Identity({"lr": 0.1, "new": 1}, {"new": 1}))
+    begin(folder, changed, Identity({"lr": 0.1, "new": 1}, {"new": 1}))
     assert folder.read_config() == changed
     assert folder.read_data() == FACTS
 
@@ -241,6 +251,9 @@ def test_a_configuration_that_is_damaged(tmp_path):
     assert message.endswith("so that the run cannot be resumed; start a new one in another folder")
     with pytest.raises(RunError, match="cannot be read as JSON"):
         folder.read_config()
+    # A checkpoint says which run it is.
+    (tmp_path / "checkpoints/3").mkdir(parents=True)
+    folder.check_options(Identity({"lr": 0.2}))
 
 
 def test_confirm(tmp_path):
@@ -248,7 +261,7 @@ def test_confirm(tmp_path):
     begun(tmp_path)
     (tmp_path / "checkpoints/3").mkdir(parents=True)
     with RunFolder(tmp_path, resume=True) as folder:
-        folder.begin({"lr": 0.2}, identity=Identity({"lr": 0.2}))
+        folder.begin({"lr": 0.2})
         assert folder.read_config() == CONFIG
         folder.confirm()
         assert folder.read_config() == {"lr": 0.2}

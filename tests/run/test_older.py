@@ -190,7 +190,7 @@ def test_another_run_is_refused(run, place, options, message, capsys):
     before = contents(folder)
     assert run.command(folder, *options) == 2
     (said,) = errors(capsys)
-    assert said.startswith(f"error: cannot resume from {folder}/checkpoints/")
+    assert said.startswith(f"error: cannot resume from {folder}/config.json: `")
     assert message.format(lr=0.01 if run.name == "finetune" else 0.05) in said
     assert contents(folder) == before
 
