@@ -112,7 +112,8 @@ class Recipe(Job):
         self.data.check()
         self.photos.check()
         is_folder = self.data.dataset == FOLDER
-        if not is_folder:
+        # A run from before this check goes on by the command that began it.
+        if not is_folder and not self.run.resume:
             self.photos.check_unused(self.data.dataset)
         if self.is_tutorial and is_folder:
             raise ValueError("`recipe` (='tutorial') is for the named data sets, not for folder")

@@ -199,6 +199,7 @@ def test_a_named_data_set_has_no_use_for_the_options_of_a_folder(name):
         message = rf"`{name}` \(={value!r}\) is for `dataset` folder, not {dataset}; leave it out"
         with pytest.raises(ValueError, match=message):
             override(Recipe(), dataset=dataset, **{name: value}).check()
+        override(Recipe(), dataset=dataset, resume=True, **{name: value}).check()
 
 
 def test_all_options_of_a_folder_are_refused():
