@@ -463,7 +463,7 @@ def test_paths_of_runs(task, tmp_path_factory, parts):
     else:
         run = RunFolder(path, resume=True)
         with run, run.checkpoints as store:
-            assert_trees_equal(store.read_state(store.choose("last"), state), state)
+            assert_trees_equal(store.read_state(store.choose("last").step, state), state)
         shapes = {"params": state.params, "batch_stats": {}}
         assert_trees_equal(run.checkpoints.read_variables(1, shapes)["params"], state.params)
         assert run.read_config() == {"lr": 0.1}
