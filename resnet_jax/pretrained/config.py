@@ -8,6 +8,7 @@ from typing import Any
 
 from ..data import IMAGENET_MEAN, IMAGENET_STD, ImageTransform
 from ..models import ResNetOptions, WeightsError, options_from_timm
+from ..storage import whole_number
 from .architectures import check_architecture
 from .imagenet import imagenet_classes
 from .own_options import read_own_options
@@ -138,7 +139,19 @@ def describe(raw: Mapping[str, Any], preprocessor: Mapping[str, Any] | None = No
     except (AttributeError, TypeError, ValueError) as error:
         raise WeightsError(f"`model_args` cannot be used: {error}") from error
     merged: ResNetOptions = {**options, **read_own_options(config)}
+    _check_counts(merged)
     return Description(config, merged)
+
+
+def _check_counts(options: Mapping[str, Any]) -> None:
+    """Raise for numbers with a fraction, or text, where a network counts."""
+    for name in ("groups", "width_per_group", "reduce_first", "base_planes"):
+        value = options.get(name, 1)
+        for count in value if isinstance(value, Sequence) else (value,):
+            try:
+                whole_number(name, count, least=None)
+            except TypeError as error:
+                raise WeightsError(str(error)) from error
 
 
 def _nested(raw: Mapping[str, Any]) -> dict[str, Any]:

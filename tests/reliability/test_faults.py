@@ -235,11 +235,12 @@ def test_ended_before_the_first_checkpoint(run, whole, tmp_path):
 def test_ended_while_the_folder_is_begun(tmp_path, unwritable):
     """It is still as if it were new, or it holds a run to resume."""
     facts = DataFacts(("cat", "dog"), 8, (0.3,), (0.4,))
-    begun = {"config": {"lr": 0.1}, "data": facts, "identity": Identity({"lr": 0.1})}
+    begun = {"config": {"lr": 0.1}, "data": facts}
     unwritten = {"config": {"lr": die}, "data": facts._replace(side=die)}[unwritable]
     with RunFolder(tmp_path) as folder, pytest.raises(ValueError, match="JSON"):
         folder.begin(**{**begun, unwritable: unwritten})
     with RunFolder(tmp_path, resume=RunFolder(tmp_path).has_run) as folder:
+        folder.check_options(Identity({"lr": 0.1}))
         folder.begin(**begun)
     assert folder.read_config() == begun["config"]
     assert folder.read_data() == facts

@@ -407,9 +407,9 @@ def test_numbers_of_a_sweep(tmp_path, swept, kind, first):
         sink = Recorder()
         folder = RunFolder(tmp_path, resume=epochs > 1)
         with folder:
+            folder.check_options(Identity({"lr": used(0.5)}))
             folder.begin(
                 {"lr": used(0.5), "epochs": used(2), "augment": (used(True),)},
-                identity=Identity({"lr": used(0.5)}),
                 data=DataFacts(("a", np.str_("b")), used(8), (used(0.5),), (used(0.25),)),
             )
             resumed = fit(
