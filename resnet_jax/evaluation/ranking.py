@@ -13,6 +13,7 @@ import numpy as np
 from jax import Array, lax
 from numpy.typing import NDArray
 
+from ..ops.dtypes import class_numbers
 from ..training import Engine, EvalBatch, Prepare, cross_entropy
 
 
@@ -84,10 +85,10 @@ def _rank_batch(
     images, labels = prepare(images, labels, jax.random.split(key, images.shape[0]))
     logits = cast(Array, model.apply(variables, images, train=False)).astype(jnp.float32)
     classes = logits.shape[-1]
-    own = jnp.take_along_axis(logits, labels[:, None], axis=-1)
-    with jax.numpy_dtype_promotion("standard"):  # labels may be integers of any type
-        before = jnp.arange(classes)[None] < labels[:, None]
-        known = (jnp.arange(classes)[None] == labels[:, None]).any(-1)
+    numbers = class_numbers(labels)
+    own = jnp.take_along_axis(logits, numbers[:, None], axis=-1)
+    before = jnp.arange(classes, dtype=numbers.dtype)[None] < numbers[:, None]
+    known = (numbers >= 0) & (numbers < classes)
     ranks = jnp.sum((logits > own) | ((logits == own) & before), axis=-1, dtype=jnp.int32)
     ranks = jnp.where(known & ~jnp.isnan(logits).any(-1), ranks, jnp.int32(classes))
     found = ranks, cross_entropy(logits, labels)

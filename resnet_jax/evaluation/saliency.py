@@ -15,6 +15,8 @@ from flax.linen.module import InterceptorContext
 from jax import Array
 from numpy.typing import ArrayLike
 
+from ..ops.dtypes import class_numbers
+
 
 def input_saliency(
     model: nn.Module, variables: Mapping[str, Any], images: Array, classes: Array
@@ -178,8 +180,7 @@ def _checked(
 
 def _are_classes(classes: Array, logits: Array) -> Array:
     """Return whether each class is one of the logits', bool `[batch]`."""
-    # The type of the classes may not hold the number of the logits.
-    numbers = classes.astype(jnp.int64 if classes.dtype.itemsize > 4 else jnp.int32)
+    numbers = class_numbers(classes)
     return (numbers >= 0) & (numbers < logits.shape[-1])
 
 

@@ -17,7 +17,7 @@ from jax import Array, lax
 from jax.typing import DTypeLike
 
 from ..ops import Pool, batch_norm_train, conv2d, max_pool
-from ..ops.dtypes import float32_or_wider
+from ..ops.dtypes import float32_or_wider, wider
 
 Initializer = Callable[..., Array]
 Activation = Callable[[Array], Array]
@@ -179,7 +179,7 @@ class BatchNorm(nn.Module):
                     "use a larger batch or image, or train=False"
                 )
             y, mean, var = batch_norm_train(
-                x.astype(jnp.promote_types(x.dtype, dtype)),
+                x.astype(wider(x.dtype, dtype)),
                 scale,
                 bias,
                 shift=running_mean.value,

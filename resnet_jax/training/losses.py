@@ -10,6 +10,7 @@ import numpy as np
 import optax
 from jax import Array
 
+from ..ops.dtypes import class_numbers
 from .scalars import number
 
 LossFunction = Callable[[Array, Array], Array]
@@ -44,7 +45,7 @@ def cross_entropy(logits: Array, labels: Array, *, label_smoothing: float = 0.0)
     if labels.ndim == 2:
         with jax.numpy_dtype_promotion("standard"):  # the two may be of any type
             return optax.losses.softmax_cross_entropy(logits, _smooth(labels, label_smoothing))
-    labels = _class_numbers(labels)
+    labels = class_numbers(labels)
     if label_smoothing:
         one_hot = jax.nn.one_hot(labels, classes, dtype=logits.dtype)
         losses = optax.losses.softmax_cross_entropy(logits, _smooth(one_hot, label_smoothing))
@@ -68,7 +69,7 @@ def is_correct(logits: Array, labels: Array) -> Array:
         logits: `[batch, classes]`.
         labels: `[batch]` integers of any type.
     """
-    labels = _class_numbers(jnp.asarray(labels))
+    labels = class_numbers(jnp.asarray(labels))
     same = jnp.argmax(logits, -1).astype(labels.dtype) == labels
     return same & ~jnp.isnan(logits).any(-1)
 
@@ -102,11 +103,6 @@ def check_labels(labels: Array, logits: Array, *, integers_only: bool = False) -
         f"`labels` ({jnp.result_type(labels)}{list(found)}) must be {wanted}, "
         f"for logits of shape {list(shape)}"
     )
-
-
-def _class_numbers(labels: Array) -> Array:
-    """Return integer labels in a type that holds the number of classes, which theirs may not."""
-    return labels.astype(jnp.int64 if labels.dtype.itemsize > 4 else jnp.int32)
 
 
 def _check_classes(labels: Array, classes: int) -> None:

@@ -103,6 +103,11 @@ def in_bfloat16(**options):
     return jax.jit(model.apply)(given, x), train(given, x)
 
 
+def normalised(x):
+    norm = rj.BatchNorm(dtype=jnp.float32)
+    return norm.apply(norm.init(KEY, x), x, train=True, mutable=["batch_stats"])
+
+
 CASES = {
     "state": lambda: create_state(MODEL, make_optimizer(0.1), KEY, (1, 8, 8, 1), ema=True),
     "permutation": lambda: epoch_permutation(KEY, 1, 100),
@@ -125,6 +130,7 @@ CASES = {
     "bfloat16": in_bfloat16,
     "bfloat16 and attention": partial(in_bfloat16, attention="eca"),
     "bfloat16, blur and averages": partial(in_bfloat16, anti_alias="blur", shortcut="average"),
+    "bfloat16 normalised in float32": lambda: normalised(jnp.ones((2, 3, 3, 4), jnp.bfloat16)),
     "batch norm in forward mode": lambda: jax.jvp(
         lambda x: batch_norm_train(x, jnp.ones(3, jnp.float32), jnp.zeros(3, jnp.float32))[0],
         *[(TRANSFORM.center(jnp.asarray(IMAGES.images)).repeat(3, -1),)] * 2,

@@ -130,7 +130,7 @@ def _neighbours(x: Array) -> Array:
 
 def _blend(weights: Array, x: Array) -> Array:
     """Blend in float32 at least; of narrower numbers only the result is rounded to their type."""
-    wide = jnp.promote_types(x.dtype, jnp.float32)
+    wide = jnp.float64 if x.dtype == jnp.float64 else jnp.float32
     weights, values = weights.astype(wide), x.astype(wide)
     blended = weights * values + (1.0 - weights) * _neighbours(values)
     # Labels of 0 and 1 may be integers, of which no blend is one.
